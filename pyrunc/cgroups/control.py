@@ -1,0 +1,326 @@
+"""A container's cgroups after create: look into them, enter, freeze, kill, count, remove.
+
+Works on the paths that the state file recorded, so no plan and no config.json is needed. Everything that
+removes, kills or freezes passes `guard` first: an engine that once handed over the cgroup "/" had every
+process of the machine killed.
+"""
+
+from __future__ import annotations
+
+import posix
+from errno import EBUSY, ENODEV, ENOENT, ENOTEMPTY, EOPNOTSUPP
+from time import monotonic, sleep
+
+from pyrunc.cgroups.layout import read_file, read_layout
+from pyrunc.errors import CgroupError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pyrunc.plan.facts import CgroupLayout, Hierarchy
+
+_SIGKILL = 9
+_PATIENCE = 10.0  # seconds for kill and remove
+_FREEZE_PATIENCE = 2.0
+_LONGEST_PAUSE = 0.1
+_GONE = (ENOENT, ENODEV)
+
+# By cgroup version: the file, what freezes, what thaws (cgroup-v1/freezer-subsystem.rst, cgroup-v2.rst).
+_FREEZER = {1: ("freezer.state", "FROZEN", "THAWED"), 2: ("cgroup.freeze", "1", "0")}
+
+
+def guard(path: str, layout: CgroupLayout) -> Hierarchy:
+    """Return the hierarchy that a container's cgroup is in, after making sure that it can be a container's.
+
+    Refused with CgroupError: what is not a plain absolute path ("/", "..", empty parts), what lies outside of
+    the mounted hierarchies or is the root of one, our own cgroup and those above it, a path through symlinks
+    or onto another filesystem. A path that is not there is fine: the work on it is done already.
+    """
+    if not path.startswith("/") or not {"", ".", ".."}.isdisjoint(path.split("/")[1:]):
+        raise CgroupError(f"refusing to touch the cgroup '{path}': not a plain absolute path")
+    hierarchy = _hierarchy_of(path, layout)
+    own = f"{hierarchy.mount}{hierarchy.own.rstrip('/')}/"
+    if own.startswith(f"{path}/"):
+        raise CgroupError(f"refusing to touch the cgroup {path}: this very process is in it")
+    try:
+        fd = posix.open(path, posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC)
+    except OSError as err:
+        if err.errno in _GONE:
+            return hierarchy
+        raise CgroupError(f"refusing to touch the cgroup {path}: {err.strerror}") from err
+    try:
+        same_device = posix.fstat(fd).st_dev == posix.stat(hierarchy.mount).st_dev
+        if posix.readlink(f"/proc/self/fd/{fd}") != path or not same_device:
+            raise CgroupError(f"refusing to touch the cgroup {path}: it leads out of {hierarchy.mount}")
+    finally:
+        posix.close(fd)
+    return hierarchy
+
+
+def _hierarchy_of(path: str, layout: CgroupLayout) -> Hierarchy:
+    mounts = {each.mount: each for each in layout.hierarchies}
+    if path in mounts:
+        raise CgroupError(f"refusing to touch the cgroup {path}: it is the root of a hierarchy")
+    parent = path
+    while parent:
+        parent = parent.rpartition("/")[0]
+        if parent in mounts:
+            return mounts[parent]
+    raise CgroupError(f"refusing to touch {path}: it is not in a mounted cgroup hierarchy")
+
+
+class Cgroup:
+    """A container's cgroups in all hierarchies, by what the state file says about them."""
+
+    def __init__(
+        self, paths: tuple[str, ...], made: tuple[str, ...] = (), layout: CgroupLayout | None = None
+    ) -> None:
+        """`paths` are the container's directories, `made` all that create made, children before parents.
+
+        Raises CgroupError if a path is one that `guard` refuses.
+        """
+        self.paths = paths
+        self.made = made
+        self._layout = layout or read_layout()
+        self._hierarchies = {path: guard(path, self._layout) for path in paths}
+
+    def processes(self) -> tuple[int, ...]:
+        """Return the pids in the cgroups and below them, in our pid namespace. Raises CgroupError."""
+        pids: set[int] = set()
+        for path in self.paths:
+            for directory in _tree(path):
+                pids.update(_pids(directory))
+        # 0 stands for a process that our pid namespace does not show; as an argument of kill(2) it is us.
+        return tuple(sorted(pids - {0}))
+
+    def entry_fds(self) -> tuple[int, ...]:
+        """Open the v1 `tasks` files for a process that enters by itself (see create.entry_fds).
+
+        The caller owns the fds. Raises CgroupError.
+        """
+        fds: list[int] = []
+        for path, hierarchy in self._hierarchies.items():
+            if hierarchy.version == 1:
+                try:
+                    fds.append(posix.open(f"{path}/tasks", posix.O_WRONLY | posix.O_CLOEXEC))
+                except OSError as err:
+                    for fd in fds:
+                        posix.close(fd)
+                    raise CgroupError(f"cannot open the cgroup {path}: {err.strerror}") from err
+        return tuple(fds)
+
+    def open_directory(self) -> int:
+        """Return the fd of the v2 cgroup for clone3(CLONE_INTO_CGROUP), -1 without one. Raises CgroupError."""
+        path = self._find(lambda hierarchy: hierarchy.version == 2)
+        try:
+            return posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC) if path else -1
+        except OSError as err:
+            raise CgroupError(f"cannot open the cgroup {path}: {err.strerror}") from err
+
+    def freeze(self) -> None:
+        """Stop all processes of the container where they are, and wait up to 2 s until they stand.
+
+        Raises CgroupError, with everything running again.
+        """
+        path, version = self._freezer()
+        try:
+            _write(f"{path}/{_FREEZER[version][0]}", _FREEZER[version][1])
+            _wait_frozen(path, version)
+        except OSError as err:
+            self._try_to("thaw")
+            raise CgroupError(f"cannot freeze the cgroup {path}: {err.strerror}") from err
+
+    def thaw(self) -> None:
+        """Let frozen processes go on. Raises CgroupError."""
+        path, version = self._freezer()
+        try:
+            _write(f"{path}/{_FREEZER[version][0]}", _FREEZER[version][2])
+        except OSError as err:
+            raise CgroupError(f"cannot thaw the cgroup {path}: {err.strerror}") from err
+
+    def frozen(self) -> bool:
+        """Tell whether the container is frozen, or about to be; false where that cannot be known."""
+        try:
+            path, version = self._freezer()
+            return read_file(f"{path}/{_FREEZER[version][0]}").strip() in (_FREEZER[version][1], "FREEZING")
+        except (CgroupError, OSError):
+            return False
+
+    def kill_all(self) -> None:
+        """Kill every process in the cgroups, also those that fork meanwhile, and wait until none is left.
+
+        Waits up to 10 s. Raises CgroupError naming what is left.
+        """
+        deadline, pause = monotonic() + _PATIENCE, 0.001
+        while pids := self.processes():
+            if monotonic() > deadline:
+                raise CgroupError(f"processes {pids} in {self.paths[0]} survive being killed")
+            self._kill_once()
+            sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _kill_once(self) -> None:
+        if all(each.version == 2 for each in self._hierarchies.values()) and self._kill_by_kernel():
+            return
+        # While they are told to freeze a fork bomb cannot outrun us. In v1 the signal works after thawing.
+        self._try_to("freeze")
+        try:
+            pids = self.processes()
+            if not {1, posix.getpid()}.isdisjoint(pids):
+                raise CgroupError(f"refusing to kill: process 1 or this process is in {self.paths[0]}")
+            for pid in pids:
+                _kill(pid)
+        finally:
+            self._try_to("thaw")
+
+    def _kill_by_kernel(self) -> bool:
+        try:
+            for path in self.paths:
+                _write(f"{path}/cgroup.kill", "1")
+        except FileNotFoundError:
+            return False  # before Linux 5.14, or gone, which the next look at the processes shows
+        except OSError as err:
+            raise CgroupError(f"cannot kill the cgroup {path}: {err.strerror}") from err
+        return True
+
+    def oom_kills(self) -> int:
+        """Return how many processes the kernel killed since memory ran out in the container; 0 if unknown."""
+        path = self._find(lambda hierarchy: "memory" in hierarchy.controllers)
+        version = self._hierarchies[path].version if path else 1
+        try:
+            text = read_file(f"{path}/{'memory.oom_control' if version == 1 else 'memory.events'}")
+        except OSError:
+            return 0
+        for line in text.splitlines():
+            key, _, value = line.partition(" ")
+            if key == "oom_kill":
+                return int(value)
+        return 0
+
+    def remove(self) -> None:
+        """Remove the cgroups with all below them, and those parents that create made and nobody uses.
+
+        A cgroup whose last process just died may be busy for a moment, so this tries for up to 10 s. What is
+        missing is fine. Raises CgroupError naming what is left.
+        """
+        deadline, pause = monotonic() + _PATIENCE, 0.001
+        left = [path for path in self.paths if not _remove_tree(path)]
+        while left:
+            if monotonic() > deadline:
+                raise CgroupError(f"cannot remove the cgroups {', '.join(left)}: still in use")
+            sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            left = [path for path in left if not _remove_tree(path)]
+        for path in self.made:
+            self._remove_parent(path)
+
+    def _remove_parent(self, path: str) -> None:
+        if path in self._hierarchies:
+            return
+        try:
+            guard(path, self._layout)
+            posix.rmdir(path)
+        except (CgroupError, OSError):
+            return  # others use it by now, perhaps we ourselves: then it is theirs to remove
+
+    def _find(self, wanted: Callable[[Hierarchy], bool]) -> str:
+        return next((path for path, each in self._hierarchies.items() if wanted(each)), "")
+
+    def _freezer(self) -> tuple[str, int]:
+        path = self._find(lambda hierarchy: "freezer" in hierarchy.controllers)
+        if path:
+            return path, 1
+        path = self._find(lambda hierarchy: hierarchy.version == 2)
+        if path:
+            return path, 2
+        raise CgroupError("the container has no cgroup that can be frozen", "no freezer hierarchy is mounted")
+
+    def _try_to(self, act: str) -> None:
+        """Freeze or thaw without waiting, where possible."""
+        try:
+            path, version = self._freezer()
+            file, frozen, thawed = _FREEZER[version]
+            _write(f"{path}/{file}", frozen if act == "freeze" else thawed)
+        except (CgroupError, OSError):
+            return
+
+
+def _wait_frozen(path: str, version: int) -> None:
+    """Wait for the last process to stand still. Raises TimeoutError, which is an OSError."""
+    deadline, pause = monotonic() + _FREEZE_PATIENCE, 0.0001
+    while not _stands(path, version):
+        if monotonic() > deadline:
+            raise TimeoutError(EBUSY, "its processes do not stop")
+        sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _stands(path: str, version: int) -> bool:
+    if version == 1:
+        return read_file(f"{path}/freezer.state").strip() == "FROZEN"
+    return "frozen 1" in read_file(f"{path}/cgroup.events").splitlines()
+
+
+def _pids(directory: str) -> Iterator[int]:
+    try:
+        text = read_file(f"{directory}/cgroup.procs")
+    except OSError as err:
+        # A threaded v2 cgroup has no processes of its own: they are listed above it.
+        if err.errno not in (*_GONE, EOPNOTSUPP):
+            raise CgroupError(f"cannot read the processes of {directory}: {err.strerror}") from err
+        return
+    yield from map(int, text.split())
+
+
+def _kill(pid: int) -> None:
+    try:
+        posix.kill(pid, _SIGKILL)
+    except ProcessLookupError:
+        return
+    except OSError as err:
+        raise CgroupError(f"cannot kill process {pid}: {err.strerror}") from err
+
+
+def _children(directory: str) -> list[str]:
+    try:
+        with posix.scandir(directory) as entries:
+            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError as err:
+        if err.errno in _GONE:
+            return []
+        raise CgroupError(f"cannot list the cgroup {directory}: {err.strerror}") from err
+
+
+def _tree(directory: str) -> Iterator[str]:
+    yield directory
+    for child in _children(directory):
+        yield from _tree(child)
+
+
+def _remove_tree(directory: str) -> bool:
+    """Remove a cgroup and those below it; false where one is still in use. Raises CgroupError."""
+    if _remove_one(directory):
+        return True
+    # All children are tried, whatever becomes of the first: the next round has less to do.
+    removed = [_remove_tree(child) for child in _children(directory)]
+    return bool(removed) and all(removed) and _remove_one(directory)
+
+
+def _remove_one(directory: str) -> bool:
+    try:
+        posix.rmdir(directory)
+    except OSError as err:
+        if err.errno in (EBUSY, ENOTEMPTY):
+            return False
+        if err.errno not in _GONE:
+            raise CgroupError(f"cannot remove the cgroup {directory}: {err.strerror}") from err
+    return True
+
+
+def _write(path: str, value: str) -> None:
+    fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
+    try:
+        posix.write(fd, value.encode())
+    finally:
+        posix.close(fd)

@@ -1,0 +1,254 @@
+"""The outside of create: reserve, start the inside, give it what it cannot give itself, and undo all on failure.
+
+create() is the whole story; container/init.py is its other half, and sync.py draws how they talk.
+"""
+
+from __future__ import annotations
+
+import gc
+import posix
+
+from pyrunc import cgroups, sync
+from pyrunc.container.hooks import run_hooks
+from pyrunc.container.init import Inherited
+from pyrunc.errors import PyruncError, StateError, StepError, SyncError, reason
+from pyrunc.host import child, console
+from pyrunc.host.delete import destroy
+from pyrunc.host.facts import look
+from pyrunc.host.idmap import write_id_maps
+from pyrunc.host.seccomp import compile_for
+from pyrunc.kernel.pidfd import start_time
+from pyrunc.plan.make import Request, make_plan
+from pyrunc.record import Record
+from pyrunc.spec.load import load
+from pyrunc.state import store
+from pyrunc.state.status import CREATED, CREATING
+from pyrunc.state.store import Entry, State
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrunc.plan.facts import Facts
+    from pyrunc.plan.steps import Hook, Plan
+    from pyrunc.sync import Channel
+
+
+class Order(Record):
+    """What create is asked for: config.json's request, where state goes, and how the caller wants to hear of it.
+
+    `console_socket` is the path of the socket that gets the pty; empty where the caller keeps the pty itself.
+    """
+
+    root: str
+    request: Request
+    pid_file: str = ""
+    console_socket: str = ""
+    pidfd_socket: str = ""
+    foreground: bool = False
+    log: int = 2
+
+
+class Created(Record):
+    """A container that waits for start; `console` is the pty's master where the caller keeps it, else -1."""
+
+    entry: Entry
+    state: State
+    console: int
+
+
+class Channels(Record):
+    """Both ends of the sync channel, until the fork leaves each side its own."""
+
+    ours: Channel
+    theirs: Channel
+
+
+def create(order: Order, say: Callable[[str], None]) -> Created:
+    """Create a container (runtime.md, "Create"): everything but running its program.
+
+    Raises ConfigError, StepError, HookError, ExistsError and others of errors.py, with the host as it was before.
+    """
+    spec = load(order.request.bundle)
+    facts = look()
+    plan = make_plan(spec, order.request, facts)
+    _check(plan, order)
+    filter_ = compile_for(spec, order.root)
+    for warning in plan.warnings:
+        say(f"warning: {warning}")
+    state = _intentions(plan)
+    entry = store.reserve(order.root, state)
+    try:
+        joins = child.open_joins(plan.namespaces.join)
+        root, trees = child.open_trees(plan, facts)
+        channels = Channels(*sync.channel())
+        inherited = Inherited(*entry.make_fifos(), root, trees, order.log, joins, filter_)
+        cgroup_fd = _make_cgroup_before(plan)
+        gc.freeze()  # what is there at the fork is shared; collecting in the child would copy it
+        pid = child.start_inside(plan, channels.theirs, inherited, cgroup_fd, say)
+        channels.theirs.close()
+        _close(inherited, cgroup_fd)
+        state = _remember(entry, state, pid, channels.ours)
+        pty = _attend(plan, facts, state, channels.ours, cgroup_fd >= 0, order)
+        state = state.but(status=CREATED)
+        entry.save(state)
+        _hand_out(order, state, pty)
+        channels.ours.say(sync.GO, cgroups.entry_fds(plan.cgroup, late=True))
+    except BaseException as err:
+        _undo(entry, state, err)
+        raise
+    return Created(entry, state, pty)
+
+
+def _check(plan: Plan, order: Order) -> None:
+    """Look at what only the host can tell, before anything is made."""
+    try:
+        kind = posix.lstat(plan.rootfs.path).st_mode & 0o170000
+    except OSError as err:
+        raise StepError(f".root.path: cannot use {plan.rootfs.path}: {reason(err)}", "make the root first") from err
+    if kind != 0o040000:
+        raise StepError(f".root.path: {plan.rootfs.path} is not a directory", "a symbolic link is refused")
+    terminal = plan.process is not None and plan.process.terminal
+    if terminal and not order.console_socket and not order.foreground:
+        raise StepError(".process.terminal: a detached container needs somewhere to send its pty", "--console-socket")
+    if order.console_socket and not terminal:
+        raise StepError("--console-socket is only for a container with .process.terminal true")
+
+
+def _intentions(plan: Plan) -> State:
+    """Say what will be made, before it is: delete walks this list, whenever create was killed."""
+    creator = posix.getpid()
+    return State(
+        id=plan.id,
+        oci_version=plan.oci_version,
+        status=CREATING,
+        bundle=plan.bundle,
+        rootfs=plan.rootfs.path,
+        created=store.timestamp(),
+        owner=posix.geteuid(),
+        creator=creator,
+        creator_start=start_time(creator),
+        annotations=plan.annotations,
+        cgroup_leaves=tuple(each.path for each in plan.cgroup.directories),
+        cgroup_made=cgroups.missing_directories(plan.cgroup),
+        hooks={"poststart": _kept(plan.hooks.poststart), "poststop": _kept(plan.hooks.poststop)},
+        host_mounts=plan.rootfs.entry == "chroot",
+        private_pids="pid" in plan.namespaces.names,
+    )
+
+
+def _kept(hooks: tuple[Hook, ...]) -> list[dict[str, object]]:
+    return [dict(hook.__dict__) for hook in hooks]
+
+
+def _make_cgroup_before(plan: Plan) -> int:
+    """On cgroup v2 the child is born in its cgroup, so that has to be there; on v1 it is made while the child works."""
+    if plan.cgroup.unified is None or not plan.cgroup.born_inside:
+        return -1
+    cgroups.create(plan.cgroup)
+    return cgroups.open_directory(plan.cgroup)
+
+
+def _close(inherited: Inherited, cgroup_fd: int) -> None:
+    """Close what only the child needs; a fifo held open here would look like an init that still waits."""
+    single = (inherited.start_fifo, inherited.result_fifo, inherited.root, cgroup_fd)
+    for fd in (*single, *inherited.trees.values(), *inherited.joins.values()):
+        if fd >= 0:
+            posix.close(fd)
+
+
+def _remember(entry: Entry, state: State, pid: int, ours: Channel) -> State:
+    if pid == 0:
+        ours.expect(sync.ROOTFS_READY)  # raises what the stage said
+        raise SyncError("the process that joins namespaces died")
+    state = state.but(pid=pid, start_time=start_time(pid))
+    entry.save(state)
+    return state
+
+
+def _attend(plan: Plan, facts: Facts, state: State, ours: Channel, in_cgroup: bool, order: Order) -> int:
+    """Give the inside what it needs, in the order of sync.py; return the pty's master or -1."""
+    if plan.process is not None and plan.process.oom_score_adj is not None:
+        _set_oom_score_adj(state.pid, plan.process.oom_score_adj)
+    if plan.id_maps is not None:
+        ours.expect(sync.NEED_ID_MAPS)
+        write_id_maps(state.pid, plan.id_maps, facts)
+        ours.say(sync.ID_MAPS_WRITTEN)
+    if not in_cgroup:
+        cgroups.create(plan.cgroup)
+        if plan.cgroup.unified is not None and not plan.cgroup.small_memory:
+            cgroups.add(plan.cgroup, state.pid)
+    ours.say(sync.CGROUP, cgroups.entry_fds(plan.cgroup, late=False))
+    ours.expect(sync.ROOTFS_READY)
+    document = sync.state_document(
+        plan.oci_version, plan.id, CREATING, state.pid, plan.bundle, plan.annotations
+    )
+    run_hooks(plan.hooks.prestart, document)
+    run_hooks(plan.hooks.create_runtime, document)
+    ours.say(sync.HOOKS_DONE)
+    pty = -1
+    if plan.process is not None and plan.process.terminal:
+        (pty,) = ours.expect(sync.CONSOLE)
+    ours.expect(sync.READY)
+    if plan.cgroup.small_memory and plan.cgroup.unified is not None and not in_cgroup:
+        cgroups.add(plan.cgroup, state.pid)
+    return pty
+
+
+def _set_oom_score_adj(pid: int, value: int) -> None:
+    where = ".process.oomScoreAdj"
+    try:
+        fd = posix.open(f"/proc/{pid}/oom_score_adj", posix.O_WRONLY | posix.O_CLOEXEC)
+        try:
+            posix.write(fd, str(value).encode())
+        finally:
+            posix.close(fd)
+    except OSError as err:
+        raise StepError(f"{where}: cannot set it to {value}: {reason(err)}") from err
+
+
+def _hand_out(order: Order, state: State, pty: int) -> None:
+    """Tell the caller: pid file, pidfd, pty. After the state, so that whoever hears of it can use it."""
+    if order.console_socket:
+        console.send_console(order.console_socket, pty)
+    if order.pidfd_socket:
+        console.send_pidfd(order.pidfd_socket, state.pid)
+    if order.pid_file:
+        write_pid_file(order.pid_file, state.pid)
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """Write a bare number under a hidden name and rename it: whoever waits for the file reads all of it."""
+    directory, _, name = path.rpartition("/")
+    hidden = f"{directory}/.{name}" if directory else f".{name}"
+    try:
+        fd = posix.open(hidden, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o644)
+        posix.write(fd, str(pid).encode())
+        posix.close(fd)
+        posix.rename(hidden, path)
+    except OSError as err:
+        raise StateError(f"cannot write the pid file {path}: {reason(err)}") from err
+
+
+def _undo(entry: Entry, state: State, cause: BaseException) -> None:
+    """Leave the host as it was; what cannot be undone stays in the store for delete --force."""
+    explained = _explain_death(state, cause)
+    try:
+        destroy(entry, state, poststop=True)
+    except PyruncError as err:
+        raise StateError(f"{explained or cause}; and then: {err}", f"delete --force {entry.id}") from cause
+    if explained:
+        raise StepError(explained) from cause
+
+
+def _explain_death(state: State, cause: BaseException) -> str:
+    """Say why the inside died where it could not say so itself (too little memory is the usual reason)."""
+    if not isinstance(cause, SyncError) or not state.cgroup_leaves:
+        return ""
+    try:
+        killed = cgroups.Cgroup(state.cgroup_leaves, state.cgroup_made).oom_kills()
+    except PyruncError:
+        return ""  # the cause we have is the better message
+    if not killed:
+        return ""
+    return ".linux.resources.memory.limit: the container was killed for want of memory before its program could start"

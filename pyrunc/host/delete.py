@@ -1,0 +1,150 @@
+"""Undo create (runtime.md, "Delete"): everything that state.json says was, or was going to be, made.
+
+Each part tolerates that it was never made, and none is called done while anything of it is left.
+"""
+
+from __future__ import annotations
+
+import errno
+import posix
+
+from pyrunc.container.hooks import run_hook
+from pyrunc.errors import HookError, PyruncError, StateError, StatusError, reason
+from pyrunc.kernel.pidfd import open_process, send_signal, wait_for_end
+from pyrunc.plan.steps import Hook
+from pyrunc.state.status import CREATED, CREATING, STOPPED, status_of
+from pyrunc.sync import state_document
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrunc.state.store import Entry, State
+
+_SIGKILL = 9
+_DEATH_TIMEOUT = 10.0  # seconds
+
+
+def delete(entry: Entry, force: bool, warn: Callable[[str], None]) -> None:
+    """Delete a stopped container; with force one in any status.
+
+    A created one is deleted without force as well: engines count on it, although runtime.md calls it an error.
+    Raises StatusError with the container as it was.
+    """
+    if force:
+        # Before the lock: whoever holds it may wait for the process that is to be killed.
+        _kill_for(entry)
+    entry.lock()
+    state = entry.load() if not force else _load_anyway(entry, warn)
+    status = status_of(entry, state)
+    if not force and status not in (STOPPED, CREATED):
+        raise StatusError(f"cannot delete container {entry.id} that is {status}", "stop it first, or use --force")
+    destroy(entry, state, poststop=True, warn=warn)
+
+
+def _load_anyway(entry: Entry, warn: Callable[[str], None]) -> State | None:
+    try:
+        return entry.load()
+    except StateError as err:
+        warn(str(err))
+        return None
+
+
+def _kill_for(entry: Entry) -> None:
+    """Kill the init, and a create that is still at work on it."""
+    try:
+        state = entry.load()
+    except StateError:
+        return  # delete goes on without, and says so
+    if state is None:
+        return
+    if status_of(entry, state) == CREATING:
+        kill_process(state.creator, state.creator_start)
+    kill_process(state.pid, state.start_time)
+
+
+def kill_process(pid: int, start: int) -> None:
+    """Kill one process and wait until it has ended. Raises StateError when it does not."""
+    try:
+        pidfd = open_process(pid, start)
+    except ProcessLookupError:
+        return
+    try:
+        send_signal(pidfd, _SIGKILL)
+        if not wait_for_end(pidfd, _DEATH_TIMEOUT):
+            raise StateError(f"process {pid} does not end after SIGKILL", "the kernel may be stuck in it")
+    except ProcessLookupError:
+        return
+    finally:
+        posix.close(pidfd)
+
+
+def destroy(
+    entry: Entry, state: State | None, poststop: bool, warn: Callable[[str], None] = lambda _: None
+) -> None:
+    """Remove everything of a container that is locked by us: processes, cgroups, mounts, directory.
+
+    poststop hooks come last (config.md#poststop); one that fails is a warning, and the others run all the same.
+    """
+    if state is not None:
+        kill_process(state.pid, state.start_time)
+        _reap(state.pid)
+        if state.cgroup_leaves:
+            _remove_cgroups(state)
+        if state.host_mounts:
+            _unmount_below(state.rootfs)
+    entry.remove()
+    if state is not None and poststop:
+        _run_poststop(state, warn)
+
+
+def _remove_cgroups(state: State) -> None:
+    from pyrunc.cgroups import Cgroup
+
+    cgroup = Cgroup(state.cgroup_leaves, state.cgroup_made)
+    if cgroup.processes():
+        # Whoever shares the host's pid namespace outlives its init.
+        cgroup.kill_all()
+    cgroup.remove()
+
+
+def _reap(pid: int) -> None:
+    """Take the status of an init that was our own child (a create that failed), so that no zombie stays."""
+    try:
+        if pid > 0:
+            posix.waitpid(pid, posix.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def _unmount_below(rootfs: str) -> None:
+    """Without a mount namespace the container's mounts are the host's, and ours to take away."""
+    from pyrunc.kernel.flags import MNT_DETACH
+    from pyrunc.kernel.mounts import umount
+    from pyrunc.kernel.procfs import own_mounts
+
+    for mount in reversed(own_mounts()):
+        if f"{mount.mount_point}/".startswith(f"{rootfs}/"):
+            try:
+                umount(mount.mount_point, MNT_DETACH)
+            except OSError as err:
+                if err.errno != errno.EINVAL:
+                    raise StateError(f"cannot unmount {mount.mount_point}: {reason(err)}") from err
+
+
+def _run_poststop(state: State, warn: Callable[[str], None]) -> None:
+    document = state_document(state.oci_version, state.id, STOPPED, 0, state.bundle, state.annotations)
+    for saved in state.hooks.get("poststop", ()):
+        try:
+            run_hook(kept_hook(saved), document)
+        except HookError as err:
+            warn(str(err))
+
+
+def kept_hook(saved: dict[str, object]) -> Hook:
+    """Make a hook of what state.json keeps of it."""
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
+    try:
+        return Hook(**fields)
+    except TypeError as err:
+        raise PyruncError(f"a hook in the state cannot be read: {err}") from err

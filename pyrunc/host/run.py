@@ -1,0 +1,74 @@
+"""Foreground run: create, start, relay, wait, destroy; the container's exit code is ours."""
+
+from __future__ import annotations
+
+
+from pyrunc.errors import PyruncError
+from pyrunc.host.create import Created, Order, create
+from pyrunc.host.delete import destroy
+from pyrunc.host.start import start
+from pyrunc.kernel.processes import exit_status
+from pyrunc.state.store import open_entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_KILLED = 137
+
+
+def run(order: Order, keep: bool, subreaper: bool, say: Callable[[str], None], warn: Callable[[str], None]) -> int:
+    """Run a container in the foreground and return its exit code, 128 + n if signal n ended it.
+
+    With `keep` its state and cgroups stay for a later delete.
+    """
+    from pyrunc.host.foreground import Foreground
+
+    with Foreground(order, subreaper) as foreground:
+        created = create(order, say)
+        try:
+            foreground.attach(created)
+            _start(created, warn)
+            status = exit_status(foreground.wait(created.state.pid))
+            _explain_kill(created, status, warn)
+        finally:
+            if not keep:
+                _finish(created, warn)
+    return status
+
+
+def _start(created: Created, warn: Callable[[str], None]) -> None:
+    with open_entry(created.entry.root, created.entry.id) as entry:
+        created.entry.close()  # and with it the lock that create held
+        start(entry, warn)
+
+
+def _explain_kill(created: Created, status: int, warn: Callable[[str], None]) -> None:
+    """Say it when it was the memory limit that ended the container; the exit code alone does not."""
+    if status != _KILLED or not created.state.cgroup_leaves:
+        return
+    from pyrunc.cgroups import Cgroup
+
+    if Cgroup(created.state.cgroup_leaves, created.state.cgroup_made).oom_kills():
+        warn(f"container {created.state.id} was killed by the kernel: it exceeded its memory limit (OOM)")
+
+
+def _finish(created: Created, warn: Callable[[str], None]) -> None:
+    """Destroy what is left; somebody else may have deleted it already."""
+    try:
+        with open_entry(created.entry.root, created.entry.id) as entry:
+            entry.lock()
+            destroy(entry, entry.load(), poststop=True, warn=warn)
+    except PyruncError as err:
+        if "does not exist" not in err.message:
+            raise
+
+
+def detach(order: Order, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    """create and start in one command (`run --detach`); a start that fails leaves nothing."""
+    created = create(order, say)
+    try:
+        _start(created, warn)
+    except BaseException:
+        _finish(created, warn)
+        raise

@@ -1,0 +1,88 @@
+"""Run the program of a created container (runtime.md, "Start")."""
+
+from __future__ import annotations
+
+import errno
+import posix
+import select
+
+from pyrunc import sync
+from pyrunc.errors import HookError, StateError, StatusError, reason
+from pyrunc.host.delete import destroy, kept_hook
+from pyrunc.kernel.pidfd import open_process
+from pyrunc.state.status import CREATED, RUNNING, STOPPED, status_of
+from pyrunc.state.store import RESULT_FIFO, START_FIFO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrunc.state.store import Entry, State
+
+_LONGEST = 65536
+
+
+def start(entry: Entry, warn: Callable[[str], None]) -> State:
+    """Let the waiting init run its program; return when it runs, and the poststart hooks have.
+
+    Raises StatusError for a container that is not created, and the init's own error if the program cannot be run;
+    after a failing hook the container is destroyed (runtime.md, "Lifecycle", 8 to 10).
+    """
+    entry.lock()
+    state = entry.load()
+    status = status_of(entry, state)
+    if state is None or status != CREATED:
+        raise StatusError(f"cannot start container {entry.id} that is {status}", "start needs a created one")
+    try:
+        _run_program(entry, state)
+        _run_poststart(state)
+    except HookError:
+        destroy(entry, state, poststop=True, warn=warn)
+        raise
+    return state
+
+
+def _run_program(entry: Entry, state: State) -> None:
+    """Say START, and listen until the init's end of the fifo closes: with execve, or with an error before."""
+    try:
+        pidfd = open_process(state.pid, state.start_time)
+        result = entry.open_fifo(RESULT_FIFO, posix.O_RDONLY | posix.O_NONBLOCK)
+        go = entry.open_fifo(START_FIFO, posix.O_WRONLY | posix.O_NONBLOCK)
+    except OSError as err:
+        if err.errno in (errno.ENXIO, errno.ESRCH):
+            raise StatusError(f"cannot start container {entry.id} that is {STOPPED}") from err
+        raise StateError(f"cannot reach the init of {entry.id}: {reason(err)}") from err
+    try:
+        posix.write(go, sync.START)
+        said = _listen(result, pidfd)
+    finally:
+        for fd in (pidfd, result, go):
+            posix.close(fd)
+    if said:
+        raise sync.decode_error(said)
+
+
+def _listen(result: int, pidfd: int) -> bytes:
+    poll = select.poll()
+    poll.register(result, select.POLLIN)
+    poll.register(pidfd, select.POLLIN)
+    poll.poll()
+    try:
+        return posix.read(result, _LONGEST)
+    except BlockingIOError:
+        # The init has ended with its fifo still being torn down, and without a word: its program ran, or it was
+        # killed, which is no error of start's.
+        return b""
+
+
+def _run_poststart(state: State) -> None:
+    saved = state.hooks.get("poststart", ())
+    if not saved:
+        return
+    from pyrunc.container.hooks import run_hook
+
+    document = sync.state_document(
+        state.oci_version, state.id, RUNNING, state.pid, state.bundle, state.annotations
+    )
+    for each in saved:
+        run_hook(kept_hook(each), document)

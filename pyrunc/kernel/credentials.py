@@ -1,0 +1,31 @@
+"""User, groups and umask of a process, by number only: names would be looked up in the container's files."""
+
+from __future__ import annotations
+
+import errno
+import posix
+
+
+def set_ids(uid: int, gid: int) -> None:
+    """setresgid(2), then setresuid(2), real, effective and saved alike, and look that it came out so.
+
+    The group goes first: without uid 0 it could not be changed any more. Clears capabilities unless
+    prctl.keep_capabilities was set, and pdeathsig. Raises OSError.
+    """
+    posix.setresgid(gid, gid, gid)
+    posix.setresuid(uid, uid, uid)
+    if posix.getresuid() != (uid, uid, uid) or posix.getresgid() != (gid, gid, gid):
+        raise OSError(errno.EPERM, f"the kernel did not change to uid {uid} and gid {gid}")
+
+
+def set_groups(groups: tuple[int, ...]) -> None:
+    """setgroups(2): the supplementary groups become exactly these.
+
+    Raises OSError; EPERM if setgroups is denied.
+    """
+    posix.setgroups(groups)
+
+
+def set_umask(mask: int) -> int:
+    """umask(2); returns the one before."""
+    return posix.umask(mask)

@@ -1,0 +1,141 @@
+"""From what config.json says and what the host is to what will be done: Spec + Facts -> Plan. No I/O."""
+
+from __future__ import annotations
+
+from pyrunc.errors import ConfigError, SpecError
+from pyrunc.kernel import flags
+from pyrunc.plan.cgroups import plan_cgroup
+from pyrunc.plan.devices import plan_devices
+from pyrunc.plan.hooks import plan_hooks
+from pyrunc.plan.mounts import Place, plan_mounts
+from pyrunc.plan.namespaces import has_new, has_own, plan_id_maps, plan_namespaces
+from pyrunc.plan.process import plan_process
+from pyrunc.plan.rootfs import plan_identity, plan_masks, plan_rootfs
+from pyrunc.plan.steps import Plan
+from pyrunc.record import Record
+from pyrunc.spec.linux import Linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyrunc.plan.facts import Facts
+    from pyrunc.plan.steps import Process, Step
+    from pyrunc.plan.steps_cgroups import CgroupPlan
+    from pyrunc.spec.config import Spec
+
+
+class Request(Record):
+    """What the caller of create says besides config.json."""
+
+    id: str
+    bundle: str
+    pivot: bool = True
+    session_keyring: bool = True
+    preserve_fds: int = 0
+    listen_fds: int = 0
+    listen_fdnames: str = ""
+    cgroups: bool = True
+
+
+def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
+    """Decide everything that create will do.
+
+    Raises ConfigError with all that cannot be carried out.
+    """
+    problems = list(_not_yet(spec))
+    if problems or spec.root is None:
+        raise ConfigError("config.json", tuple(problems) or (SpecError(".root", "is required"),))
+    linux = spec.linux or Linux()
+    cgroup = plan_cgroup(spec, request.id, facts.layout)
+    mounts, late = _mounts(spec, linux, request, facts, cgroup)
+    devices = plan_devices(linux.devices, spec.mounts, _in_user_namespace(linux, facts))
+    process, warnings = _process(spec, request, facts)
+    mount_namespace = has_own(linux.namespaces, "mount")
+    root = spec.root.path if spec.root.path.startswith("/") else f"{request.bundle}/{spec.root.path}"
+    return Plan(
+        id=request.id,
+        bundle=request.bundle,
+        namespaces=plan_namespaces(linux),
+        id_maps=plan_id_maps(linux),
+        cgroup=cgroup,
+        rootfs=plan_rootfs(
+            root, spec.root.readonly, linux.rootfs_propagation, mount_namespace, request.pivot
+        ),
+        before_pivot=(*mounts, *devices),
+        after_pivot=(*late, *plan_identity(spec), *plan_masks(linux)),
+        process=process,
+        hooks=plan_hooks(spec.hooks),
+        annotations=spec.annotations,
+        oci_version=spec.oci_version,
+        session_keyring=request.session_keyring,
+        warnings=warnings,
+    )
+
+
+def _in_user_namespace(linux: Linux, facts: Facts) -> bool:
+    return has_own(linux.namespaces, "user") or facts.in_user_namespace
+
+
+def _mounts(
+    spec: Spec, linux: Linux, request: Request, facts: Facts, cgroup: CgroupPlan
+) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    place = Place(
+        bundle=request.bundle,
+        layout=facts.layout,
+        cgroups={each.hierarchy.mount: each.path for each in cgroup.directories},
+        cgroup_namespace=has_new(linux.namespaces, "cgroup"),
+        user_namespace=_in_user_namespace(linux, facts),
+    )
+    try:
+        return plan_mounts(spec.mounts, place)
+    except SpecError as problem:
+        raise ConfigError("config.json", (problem,)) from None
+
+
+def _process(spec: Spec, request: Request, facts: Facts) -> tuple[Process | None, tuple[str, ...]]:
+    if spec.process is None:
+        return None, ()
+    process, warnings = plan_process(spec.process, facts.last_capability)
+    personality = spec.linux.personality if spec.linux else None
+    domain = flags.PERSONALITY[personality.domain] if personality else None
+    process = process.but(
+        personality=domain,
+        preserve_fds=request.preserve_fds,
+        listen_fds=request.listen_fds,
+        env=(*process.env, *_listen_environment(request)),
+    )
+    return process, warnings
+
+
+def _listen_environment(request: Request) -> tuple[str, ...]:
+    """sd_listen_fds(3): how many descriptors there are, and their names; LISTEN_PID is known only inside."""
+    if not request.listen_fds:
+        return ()
+    names = (f"LISTEN_FDNAMES={request.listen_fdnames}",) if request.listen_fdnames else ()
+    return (f"LISTEN_FDS={request.listen_fds}", *names)
+
+
+def _not_yet(spec: Spec) -> Iterator[SpecError]:
+    """Refuse what we cannot carry out yet: a property that is left out silently is a hole."""
+    linux = spec.linux or Linux()
+    process = spec.process
+    properties: list[tuple[str, object]] = [
+        (".linux.netDevices", linux.net_devices),
+        (".linux.intelRdt", linux.intel_rdt),
+        (".linux.memoryPolicy", linux.memory_policy),
+        (".linux.mountLabel", linux.mount_label),
+    ]
+    if process is not None:
+        properties += [
+            (".process.scheduler", process.scheduler),
+            (".process.ioPriority", process.io_priority),
+            (".process.apparmorProfile", process.apparmor_profile),
+            (".process.selinuxLabel", process.selinux_label),
+        ]
+    for index, mount in enumerate(spec.mounts):
+        idmap = mount.uid_mappings or "idmap" in mount.options or "ridmap" in mount.options
+        properties.append((f".mounts[{index}].uidMappings", idmap))
+    for path, value in properties:
+        if value:
+            yield SpecError(path, "is not supported yet")

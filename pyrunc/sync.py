@@ -1,0 +1,147 @@
+"""Every message between the two processes of create, and between start and the waiting init.
+
+    create (host side)                         init (inside)
+      |--- clone3 ------------------------------->|  namespaces at_clone
+      |<-- NEED_ID_MAPS --------------------------|  only with a new user namespace
+      |  writes uid_map, gid_map                  |
+      |--- ID_MAPS_WRITTEN ---------------------->|  becomes root inside; unshares the rest
+      |  meanwhile: cgroups are made              |
+      |--- CGROUP + fds of the tasks files ------>|  joins them by itself, then the cgroup namespace
+      |                                           |  mounts, devices
+      |<-- ROOTFS_READY --------------------------|
+      |  prestart, createRuntime hooks            |
+      |--- HOOKS_DONE --------------------------->|  createContainer hooks; seal; pivot; masks; ids
+      |<-- CONSOLE + fd of the pty ---------------|  only with a terminal
+      |<-- READY ---------------------------------|  nothing is left that should fail at create
+      |  last cgroups, limits, state "created"    |
+      |--- GO + fds of the last tasks files ----->|  waits on start.fifo
+      |                                           |
+    start                                         |
+      |--- START (start.fifo) ------------------->|  startContainer hooks; seccomp; execve
+      |<-- result.fifo: an error, or end of file -|  end of file: the program runs
+
+Either side may say ERROR at any time instead; the death of a side is an empty message to the other.
+SEQPACKET keeps messages whole, whatever their length (CVE-2021-43784 was a length that did not fit its field).
+"""
+
+from __future__ import annotations
+
+import _socket
+import _struct
+
+from pyrunc import errors
+from pyrunc.errors import PyruncError, SyncError
+from pyrunc.jsontext import dump
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+NEED_ID_MAPS = b"need-id-maps"
+ID_MAPS_WRITTEN = b"id-maps-written"
+CGROUP = b"cgroup"
+ROOTFS_READY = b"rootfs-ready"
+HOOKS_DONE = b"hooks-done"
+CONSOLE = b"console"
+READY = b"ready"
+GO = b"go"
+ERROR = b"error"
+START = b"start"
+
+_LONGEST = 65536
+
+
+class Channel:
+    """One end of the socket pair between the host side and the inside."""
+
+    def __init__(self, socket: _socket.socket) -> None:
+        self._socket = socket
+
+    def fileno(self) -> int:
+        """Return the descriptor, so that a process can keep it when it closes all others."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def say(self, message: bytes, fds: tuple[int, ...] = ()) -> None:
+        """Send one message, with file descriptors as SCM_RIGHTS (unix(7)).
+
+        Raises SyncError when the other side is gone.
+        """
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _struct.pack(f"{len(fds)}i", *fds))] if fds else []
+        try:
+            self._socket.sendmsg([message], rights, _socket.MSG_NOSIGNAL)
+        except OSError as err:
+            raise SyncError(f"cannot say {message.decode()}: the other side is gone") from err
+
+    def expect(self, wanted: bytes) -> tuple[int, ...]:
+        """Wait for one message and return the file descriptors that came with it.
+
+        Raises the other side's error if it says one, and SyncError if it died or said something else.
+        """
+        heard, fds = self._receive()
+        if heard.startswith(ERROR):
+            raise decode_error(heard)
+        if heard != wanted:
+            said = heard.decode() or "nothing (it died)"
+            raise SyncError(f"expected {wanted.decode()}, the other side said {said}")
+        return fds
+
+    def _receive(self) -> tuple[bytes, tuple[int, ...]]:
+        # CMSG_LEN of 64 descriptors: more hierarchies than any kernel has.
+        message, ancillary, _, _ = self._socket.recvmsg(_LONGEST, 4096, _socket.MSG_CMSG_CLOEXEC)
+        fds: tuple[int, ...] = ()
+        for level, kind, data in ancillary:
+            if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
+                fds += _struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4])
+        return message, fds
+
+    def fail(self, error: PyruncError) -> None:
+        """Tell the other side why we stop; if it is gone too there is nobody to tell."""
+        try:
+            self.say(encode_error(error))
+        except SyncError:
+            return
+
+
+def channel() -> tuple[Channel, Channel]:
+    """Make both ends: (host side, inside)."""
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    return Channel(ours), Channel(theirs)
+
+
+def encode_error(error: PyruncError) -> bytes:
+    """Write an error as one message: its class's name, its text and its hint."""
+    parts = (type(error).__name__, error.message, error.hint)
+    return b"\0".join((ERROR, *(part.encode("utf-8", "backslashreplace") for part in parts)))[:_LONGEST]
+
+
+def decode_error(message: bytes) -> PyruncError:
+    """Make the error that the other side sent; an unknown class is a PyruncError."""
+    parts = [part.decode("utf-8", "replace") for part in message.split(b"\0")]
+    _, name, text, hint = (*parts, "", "", "", "")[:4]
+    kind = getattr(errors, name, PyruncError)
+    error = PyruncError(text or "the other side failed without a word", hint)
+    if isinstance(kind, type) and issubclass(kind, PyruncError):
+        error.__class__ = kind
+    return error
+
+
+def give_up(channel: Channel, error: PyruncError) -> NoReturn:
+    """End the inside process: say why, and leave without running anything of the interpreter's exit."""
+    import posix
+
+    channel.fail(error)
+    posix._exit(1)
+
+
+def state_document(oci_version: str, container_id: str, status: str, pid: int, bundle: str, annotations: dict[str, str]) -> str:
+    """Return the state that hooks get on stdin (runtime.md, "State"); no pid where there is no process."""
+    document: dict[str, object] = {"ociVersion": oci_version, "id": container_id, "status": status}
+    if pid:
+        document["pid"] = pid
+    document["bundle"] = bundle
+    if annotations:
+        document["annotations"] = annotations
+    return dump(document)

@@ -1,0 +1,192 @@
+"""Options and markers of all tests.
+
+`--runtime` chooses what the scenario tests drive; `requires` names what a test needs of the host;
+`differs_from_runc` is the ledger of expectations that runc does not meet.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+MARKERS = (
+    "requires(*names): features of the host that the test needs; missing: skip, or fail where PYRUNC_CI is set",
+    "differs_from_runc(reason, strict=True): with --runtime=runc the test must fail, for this reason",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare `--runtime`."""
+    parser.addoption("--runtime", metavar="PATH", help="runtime that the scenario tests drive: a path or a name in PATH")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers, and refuse a `--runtime` that is not there before any test is collected."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    asked = config.getoption("--runtime")
+    if asked and (not (found := shutil.which(asked)) or not name_of_runtime(found)):
+        raise pytest.UsageError(f"--runtime={asked}: no such runtime (looked for a program that answers --version)")
+
+
+def default_runtime() -> str:
+    """Return the runtime of this checkout, else the one in PATH."""
+    return shutil.which(REPOSITORY / ".venv/bin/pyrunc") or shutil.which("pyrunc") or ""
+
+
+def name_of_runtime(path: str) -> str:
+    """Return the first word that `--version` prints, or "" if the program does not speak like a runtime."""
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    words = said.split()
+    return words[0] if words[1:2] == ["version"] else ""
+
+
+@pytest.fixture(scope="session")
+def runtime(pytestconfig: pytest.Config) -> str:
+    """Absolute path of the runtime under test."""
+    asked = pytestconfig.getoption("--runtime")
+    found = shutil.which(asked) if asked else default_runtime()
+    if not found:
+        pytest.fail("no pyrunc to test: run `make`, or give --runtime=PATH")
+    return os.path.abspath(found)
+
+
+@pytest.fixture(scope="session")
+def runtime_name(runtime: str) -> str:
+    """What the runtime calls itself: pyrunc, runc, crun."""
+    return name_of_runtime(runtime)
+
+
+@functools.cache
+def _asked_name(asked: str) -> str:
+    return name_of_runtime(shutil.which(asked) or asked)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Turn differs_from_runc into a strict xfail when it is runc that is being driven."""
+    asked = config.getoption("--runtime")
+    if not asked or _asked_name(asked) != "runc":
+        return
+    for item in items:
+        for marker in item.iter_markers("differs_from_runc"):
+            strict = marker.kwargs.get("strict", True)
+            item.add_marker(pytest.mark.xfail(reason=f"runc: {marker.args[0]}", strict=strict))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, or fail in CI, a test whose host lacks what it requires."""
+    names = [name for marker in item.iter_markers("requires") for name in marker.args]
+    demand(*names)
+
+
+def demand(*names: str) -> None:
+    """Skip the running test, or fail it in CI, unless the host has all these features."""
+    missing = [name for name in names if not host_has(name)]
+    if missing and os.environ.get("PYRUNC_CI"):
+        pytest.fail(f"this host lacks {', '.join(missing)}, and PYRUNC_CI allows no gaps", pytrace=False)
+    if missing:
+        pytest.skip(f"this host lacks {', '.join(missing)}")
+
+
+@functools.cache
+def host_has(name: str) -> bool:
+    """Tell whether the host has a feature, by trying it. `cgroup1-X` is a v1 hierarchy of controller X.
+
+    Raises KeyError for a name that no probe knows: a misspelt requirement must not skip for ever.
+    """
+    if name.startswith("cgroup1-"):
+        return _can_make_cgroup("cgroup", name.removeprefix("cgroup1-"))
+    return PROBES[name]()
+
+
+def _works(*command: str, user: int | None = None) -> bool:
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=30, check=False, cwd="/", user=user)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0
+
+
+def _can_make_cgroup(fstype: str, controller: str) -> bool:
+    """Make and remove a cgroup in the hierarchy that has the controller."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, rest = line.partition(" - ")
+        if rest.split()[0] == fstype and controller in _controllers(fields.split()[4], rest):
+            try:
+                os.rmdir(tempfile.mkdtemp(prefix="pyrunc-probe-", dir=fields.split()[4]))
+            except OSError:
+                return False
+            return True
+    return False
+
+
+def _controllers(mount: str, rest: str) -> list[str]:
+    if rest.startswith("cgroup2"):
+        return Path(mount, "cgroup.controllers").read_text().split()
+    return rest.split()[2].split(",")
+
+
+def _can_compile() -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.c")
+        source.write_text("int main(void) { return 0; }\n")
+        return _works("gcc", "-static", "-o", f"{folder}/probe", str(source)) and _works(f"{folder}/probe")
+
+
+def _has_seccomp() -> bool:
+    """A filter at address 0 is EFAULT where the kernel knows filters, EINVAL where it does not."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    set_seccomp, mode_filter = 22, 2
+    return libc.prctl(set_seccomp, mode_filter, None, 0, 0) == -1 and ctypes.get_errno() == errno.EFAULT
+
+
+def _has_pty() -> bool:
+    try:
+        for fd in os.openpty():
+            os.close(fd)
+    except OSError:
+        return False
+    return True
+
+
+def _can_mount_overlay() -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        script = 'cd "$0" && mount -t tmpfs t . && cd "$0" && mkdir l u w m && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w o m'
+        return _works("unshare", "-m", "sh", "-c", script, folder)
+
+
+NOBODY = 65534
+
+PROBES: dict[str, Callable[[], bool]] = {
+    "root": lambda: _works("unshare", "-m", "mount", "-t", "tmpfs", "t", "/mnt"),
+    "cgroup2": lambda: _can_make_cgroup("cgroup2", "memory"),
+    "userns": lambda: _works("unshare", "-U", "--map-root-user", "true"),
+    "timens": lambda: _works("unshare", "-T", "true"),
+    "overlay": _can_mount_overlay,
+    "seccomp": _has_seccomp,
+    "tty": _has_pty,
+    "gcc": _can_compile,
+    "busybox": lambda: _works("busybox", "true"),
+    "runc": lambda: _works("runc", "--version"),
+    "crun": lambda: _works("crun", "--version"),
+    "strace": lambda: _works("strace", "true"),
+    "unprivileged-user": lambda: _works("unshare", "-U", "--map-root-user", "true", user=NOBODY),
+    "subuid": lambda: _works("unshare", "-U", "--map-auto", "--map-root-user", "true", user=NOBODY),
+}

@@ -1,7 +1,9 @@
-"""Build a root file system from what this host has, without network or image: `rootfs.py DEST [--with PROGRAM ...]`.
+"""Build a root file system from what this host has, without network or image.
 
-A static busybox is all that a bundle needs. Where there is none, the host's own shell and tools are copied, each
-with the libraries that its own loader says it needs. `--with` adds further programs of the host.
+    python bundles/rootfs.py DEST [--with PROGRAM ...]
+
+A static busybox is all that a bundle needs. Where there is none, the host's own shell and tools are copied,
+each with the libraries that its loader says it needs. `--with` adds further programs of the host.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ BUSYBOX = ("/bin/busybox", "/usr/bin/busybox", "/usr/local/bin/busybox", "/usr/l
 
 # What the bundles' scripts use, for hosts without busybox.
 TOOLS = """
-    sh cat chmod cp date dd df env false grep head hostname id kill ln ls mkdir mount mv ps rm rmdir sed sleep sort
-    stat stty tail touch tr true tty umount uname uniq wc
+    sh cat chmod cp date dd df env false grep head hostname id kill ln ls mkdir mount mv ps rm rmdir sed sleep
+    sort stat stty tail touch tr true tty umount uname uniq wc
 """.split()
 
 DIRECTORIES = "bin dev etc home proc root run sys tmp usr var".split()
@@ -38,7 +40,7 @@ ELF_PROGRAM_INTERPRETER = 3
 def build(destination: Path, programs: list[str]) -> str:
     """Make or complete a root file system and return what it was made from.
 
-    `programs` are names in PATH or paths. Raises OSError, and FileNotFoundError for a program that is not there.
+    `programs` are names in PATH or paths. Raises OSError: FileNotFoundError for a program that is not there.
     """
     for name in DIRECTORIES:
         (destination / name).mkdir(parents=True, exist_ok=True)
@@ -86,7 +88,7 @@ def find(program: str) -> Path:
 
 
 def install(destination: Path, program: Path) -> None:
-    """Copy a program to /bin of the root file system, its loader and libraries to the paths they have here."""
+    """Copy a program to /bin, its loader and libraries to the paths that they have here."""
     replace(program, destination / "bin" / program.name)
     for needed in loader_and_libraries(program):
         replace(Path(needed), destination / needed.lstrip("/"))
@@ -95,13 +97,14 @@ def install(destination: Path, program: Path) -> None:
 def loader_and_libraries(program: Path) -> list[str]:
     """Return what a program needs in order to start; nothing for scripts and static programs.
 
-    The loader's own `--list` answers (ldd is a script around it). It maps the program and runs none of its code,
-    and these are the host's own programs.
+    The loader's own `--list` answers (ldd is a script around it). It maps the program and runs none of its
+    code, and these are the host's own programs.
     """
     loader = interpreter(program)
     if not loader:
         return []
-    listed = subprocess.run([loader, "--list", str(program)], check=True, capture_output=True, text=True).stdout
+    command = [loader, "--list", str(program)]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     # "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)", or the path alone; linux-vdso.so.1 has none.
     words = [line.split() for line in listed.splitlines()]
     paths = [word for line in words for word in line if word.startswith("/")]
@@ -148,7 +151,7 @@ def main() -> None:
     """Read the command line, build, and say what was built."""
     parser = argparse.ArgumentParser(description="Build a root file system from what this host has.")
     parser.add_argument("destination", metavar="DEST", type=Path)
-    parser.add_argument("--with", dest="programs", metavar="PROGRAM", nargs="+", default=[], help="add host programs")
+    parser.add_argument("--with", dest="programs", metavar="PROGRAM", nargs="+", default=[])
     options = parser.parse_args()
     try:
         source = build(options.destination, options.programs)

@@ -10,8 +10,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-    Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
-
 
 _SPACE = " \t\r\n"
 
@@ -42,7 +40,7 @@ def parse(text: str) -> Any:
         from _json import make_scanner
 
         start = len(text) - len(text.lstrip(_SPACE))
-        value, end = make_scanner(_Context)(text, start)
+        value, end = make_scanner(_Context)(text, start)  # type: ignore[arg-type]
         if not text[end:].strip(_SPACE):
             return value
     except RecursionError:
@@ -59,7 +57,7 @@ def _parse_with_package(text: str) -> Any:
     return json.loads(text, parse_constant=_Context.parse_constant)
 
 
-def dump(value: Json, indent: int = 0) -> str:
+def dump(value: object, indent: int = 0) -> str:
     """Write a JSON document, on one line or, with indent, one member a line."""
     parts: list[str] = []
     _write(value, "\n" if indent else "", " " * indent, parts)

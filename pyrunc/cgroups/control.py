@@ -12,7 +12,7 @@ from errno import EBUSY, ENODEV, ENOENT, ENOTEMPTY, EOPNOTSUPP
 from time import monotonic, sleep
 
 from pyrunc.cgroups.layout import read_file, read_layout
-from pyrunc.errors import CgroupError
+from pyrunc.errors import CgroupError, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def guard(path: str, layout: CgroupLayout) -> Hierarchy:
     except OSError as err:
         if err.errno in _GONE:
             return hierarchy
-        raise CgroupError(f"refusing to touch the cgroup {path}: {err.strerror}") from err
+        raise CgroupError(f"refusing to touch the cgroup {path}: {reason(err)}") from err
     try:
         same_device = posix.fstat(fd).st_dev == posix.stat(hierarchy.mount).st_dev
         if posix.readlink(f"/proc/self/fd/{fd}") != path or not same_device:
@@ -95,7 +95,7 @@ class Cgroup:
         return tuple(sorted(pids - {0}))
 
     def entry_fds(self) -> tuple[int, ...]:
-        """Open the v1 `tasks` files for a process that enters by itself (see create.entry_fds).
+        """Open the v1 `tasks` files for a process that enters by itself (see creation.entry_fds).
 
         The caller owns the fds. Raises CgroupError.
         """
@@ -107,16 +107,19 @@ class Cgroup:
                 except OSError as err:
                     for fd in fds:
                         posix.close(fd)
-                    raise CgroupError(f"cannot open the cgroup {path}: {err.strerror}") from err
+                    raise CgroupError(f"cannot open the cgroup {path}: {reason(err)}") from err
         return tuple(fds)
 
     def open_directory(self) -> int:
-        """Return the fd of the v2 cgroup for clone3(CLONE_INTO_CGROUP), -1 without one. Raises CgroupError."""
+        """Return the fd of the v2 cgroup for clone3(CLONE_INTO_CGROUP), -1 without one.
+
+        The caller owns the fd. Raises CgroupError.
+        """
         path = self._find(lambda hierarchy: hierarchy.version == 2)
         try:
             return posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC) if path else -1
         except OSError as err:
-            raise CgroupError(f"cannot open the cgroup {path}: {err.strerror}") from err
+            raise CgroupError(f"cannot open the cgroup {path}: {reason(err)}") from err
 
     def freeze(self) -> None:
         """Stop all processes of the container where they are, and wait up to 2 s until they stand.
@@ -129,7 +132,7 @@ class Cgroup:
             _wait_frozen(path, version)
         except OSError as err:
             self._try_to("thaw")
-            raise CgroupError(f"cannot freeze the cgroup {path}: {err.strerror}") from err
+            raise CgroupError(f"cannot freeze the cgroup {path}: {reason(err)}") from err
 
     def thaw(self) -> None:
         """Let frozen processes go on. Raises CgroupError."""
@@ -137,7 +140,7 @@ class Cgroup:
         try:
             _write(f"{path}/{_FREEZER[version][0]}", _FREEZER[version][2])
         except OSError as err:
-            raise CgroupError(f"cannot thaw the cgroup {path}: {err.strerror}") from err
+            raise CgroupError(f"cannot thaw the cgroup {path}: {reason(err)}") from err
 
     def frozen(self) -> bool:
         """Tell whether the container is frozen, or about to be; false where that cannot be known."""
@@ -146,6 +149,14 @@ class Cgroup:
             return read_file(f"{path}/{_FREEZER[version][0]}").strip() in (_FREEZER[version][1], "FREEZING")
         except (CgroupError, OSError):
             return False
+
+    def signal_all(self, signal: int) -> None:
+        """Send a signal to every process in the cgroups, once. Raises CgroupError."""
+        pids = self.processes()
+        if not {1, posix.getpid()}.isdisjoint(pids):
+            raise CgroupError(f"refusing to signal: process 1 or this process is in {self.paths[0]}")
+        for pid in pids:
+            _send(pid, signal)
 
     def kill_all(self) -> None:
         """Kill every process in the cgroups, also those that fork meanwhile, and wait until none is left.
@@ -166,11 +177,7 @@ class Cgroup:
         # While they are told to freeze a fork bomb cannot outrun us. In v1 the signal works after thawing.
         self._try_to("freeze")
         try:
-            pids = self.processes()
-            if not {1, posix.getpid()}.isdisjoint(pids):
-                raise CgroupError(f"refusing to kill: process 1 or this process is in {self.paths[0]}")
-            for pid in pids:
-                _kill(pid)
+            self.signal_all(_SIGKILL)
         finally:
             self._try_to("thaw")
 
@@ -181,7 +188,7 @@ class Cgroup:
         except FileNotFoundError:
             return False  # before Linux 5.14, or gone, which the next look at the processes shows
         except OSError as err:
-            raise CgroupError(f"cannot kill the cgroup {path}: {err.strerror}") from err
+            raise CgroupError(f"cannot kill the cgroup {path}: {reason(err)}") from err
         return True
 
     def oom_kills(self) -> int:
@@ -268,28 +275,31 @@ def _pids(directory: str) -> Iterator[int]:
     except OSError as err:
         # A threaded v2 cgroup has no processes of its own: they are listed above it.
         if err.errno not in (*_GONE, EOPNOTSUPP):
-            raise CgroupError(f"cannot read the processes of {directory}: {err.strerror}") from err
+            raise CgroupError(f"cannot read the processes of {directory}: {reason(err)}") from err
         return
     yield from map(int, text.split())
 
 
-def _kill(pid: int) -> None:
+def _send(pid: int, signal: int) -> None:
     try:
-        posix.kill(pid, _SIGKILL)
+        posix.kill(pid, signal)
     except ProcessLookupError:
         return
     except OSError as err:
-        raise CgroupError(f"cannot kill process {pid}: {err.strerror}") from err
+        raise CgroupError(f"cannot send signal {signal} to process {pid}: {reason(err)}") from err
 
 
 def _children(directory: str) -> list[str]:
     try:
+        # Links counted are ".", the name above and ".." in each child: mostly that says there is none.
+        if posix.stat(directory).st_nlink == 2:
+            return []
         with posix.scandir(directory) as entries:
             return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError as err:
         if err.errno in _GONE:
             return []
-        raise CgroupError(f"cannot list the cgroup {directory}: {err.strerror}") from err
+        raise CgroupError(f"cannot list the cgroup {directory}: {reason(err)}") from err
 
 
 def _tree(directory: str) -> Iterator[str]:
@@ -314,7 +324,7 @@ def _remove_one(directory: str) -> bool:
         if err.errno in (EBUSY, ENOTEMPTY):
             return False
         if err.errno not in _GONE:
-            raise CgroupError(f"cannot remove the cgroup {directory}: {err.strerror}") from err
+            raise CgroupError(f"cannot remove the cgroup {directory}: {reason(err)}") from err
     return True
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.errors import CgroupError
+from pyrunc.errors import CgroupError, reason
 from pyrunc.plan.facts import CgroupLayout, Hierarchy
 
 _CHUNK = 65536
@@ -24,7 +24,7 @@ def read_layout(proc: str = "/proc/self") -> CgroupLayout:
         own = _own_cgroups(read_file(f"{proc}/cgroup"))
         mounts = _mounts(read_file(f"{proc}/mountinfo"))
     except OSError as err:
-        raise CgroupError(f"cannot read the cgroups of {proc}: {err.strerror}") from err
+        raise CgroupError(f"cannot read the cgroups of {proc}: {reason(err)}") from err
     found = [_hierarchy(mount, own) for mount in mounts]
     hierarchies: dict[tuple[str, ...], Hierarchy] = {}
     for each in found:
@@ -50,7 +50,7 @@ def read_file(path: str) -> str:
 
 
 def _own_cgroups(text: str) -> dict[tuple[str, ...], str]:
-    """Map the controllers of each hierarchy, () for v2, to our cgroup in it (cgroups(7), /proc/PID/cgroup)."""
+    """Map the controllers of each hierarchy, () for v2, to our cgroup in it (cgroups(7))."""
     own = {}
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import posix
 from errno import EBUSY
 
-from pyrunc.cgroups.create import make_directories
+from pyrunc.cgroups.creation import make_directories
 from pyrunc.cgroups.layout import read_file
-from pyrunc.errors import CgroupError, StepError
+from pyrunc.errors import CgroupError, StepError, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _enable_one(parent: str, controller: str, directory: Directory) -> None:
             # "No internal processes": a v2 cgroup that has processes cannot pass controllers on.
             hint = "it has processes of its own; move them into a child" if err.errno == EBUSY else ""
             message = f"{directory.where}: cannot enable the cgroup controller {controller} in {parent}"
-            raise CgroupError(f"{message}: {err.strerror}", hint) from err
+            raise CgroupError(f"{message}: {reason(err)}", hint) from err
 
 
 def _control(parent: str, controllers: list[str]) -> None:
@@ -128,7 +128,7 @@ def attach_devices(path: str, rules: tuple[DeviceRule, ...]) -> None:
         opened.append(bpf.load_device_program(device_program(rules)))
         bpf.attach(*opened)
     except OSError as err:
-        message = f".linux.resources.devices: cannot attach a device program to {path}: {err.strerror}"
+        message = f".linux.resources.devices: cannot attach a device program to {path}: {reason(err)}"
         raise StepError(message) from err
     finally:
         for fd in opened:

@@ -173,7 +173,7 @@ def _settle(
     plan: Plan, channel: Channel, root: Root, umask: int, say: Callable[[str], None]
 ) -> tuple[str, dict[str, str]]:
     """Enter the root for good and become the user; return the program and its environment."""
-    covers = masking.prepare(plan.after_pivot) if _has(plan, steps.MaskPath) else None
+    covers = masking.prepare() if _has(plan, steps.MaskPath) else None
     proc = procfs.open_whole() if _has(plan, steps.WriteSysctl) else -1
     seal()
     rootfs.enter(plan.rootfs, root.fd)

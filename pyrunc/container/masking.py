@@ -14,7 +14,7 @@ from pyrunc.kernel import flags, mounts, paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.plan.steps import MaskPath, ReadonlyPath, Step
+    from pyrunc.plan.steps import MaskPath, ReadonlyPath
 
 _QUIET = flags.MOUNT_ATTR_RDONLY | flags.MOUNT_ATTR_NOSUID | flags.MOUNT_ATTR_NODEV | flags.MOUNT_ATTR_NOEXEC
 
@@ -45,7 +45,7 @@ class Covers:
         return posix.dup(mount)
 
 
-def prepare(steps: tuple[Step, ...]) -> Covers:
+def prepare() -> Covers:
     """Take hold of the host's null device, while the host's tree is still there."""
     null = mounts.open_tree("/dev/null")
     status = posix.fstat(null)
@@ -55,11 +55,13 @@ def prepare(steps: tuple[Step, ...]) -> Covers:
     return Covers(null)
 
 
-def mask_path(step: MaskPath, root: int, covers: Covers) -> None:
+def mask_path(step: MaskPath, root: int, covers: Covers | None) -> None:
     """Cover a file with the null device, a directory with an empty one."""
     target = _open(step.path, root)
     if target < 0:
         return
+    if covers is None:
+        raise StepError("there is nothing to mask paths with")
     try:
         directory = posix.fstat(target).st_mode & 0o170000 == 0o040000
         cover = covers.for_directory() if directory else covers.for_file()

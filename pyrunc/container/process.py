@@ -15,7 +15,6 @@ from pyrunc.kernel.capabilities import drop_bounding, get_sets, raise_ambient, s
 from pyrunc.kernel.credentials import set_groups, set_ids
 from pyrunc.kernel.prctl import keep_capabilities, no_new_privs, set_dumpable, set_pdeathsig
 from pyrunc.kernel.processes import personality, set_rlimit
-from pyrunc.kernel.seccomp import load_filter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,6 +141,9 @@ def confine(process: Process, seccomp: tuple[bytes, int] | None) -> None:
     final = _final_sets(sets, held) if sets else (_NOTHING, _NOTHING, _NOTHING)
     try:
         if seccomp is not None:
+            # The host side compiled the filter with this module, before the fork: this only looks it up.
+            from pyrunc.kernel.seccomp import load_filter
+
             load_filter(*seccomp)
         set_sets(*final)
         if sets and sets.ambient:

@@ -12,11 +12,10 @@ import posix
 from pyrunc.errors import StepError, reason
 from pyrunc.kernel import flags
 from pyrunc.kernel.mounts import move_mount, open_tree, pivot_root, set_attributes, umount
-from pyrunc.kernel.procfs import mountinfo
+from pyrunc.kernel.procfs import own_mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.kernel.procfs import Mount
     from pyrunc.plan.steps import Rootfs
 
 _OPEN_DIRECTORY = posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
@@ -55,23 +54,13 @@ def _quiet(rootfs: Rootfs) -> None:
 
 def _make_parent_private(path: str) -> None:
     """Make the mount that a path is on private."""
-    points = [mount.mount_point for mount in _mounts()]
+    points = [mount.mount_point for mount in own_mounts()]
     best = max((each for each in points if f"{path}/".startswith(each.rstrip("/") + "/")), key=len, default="/")
     fd = posix.open(best, _OPEN_DIRECTORY)
     try:
         set_attributes(fd, propagation=_PRIVATE)
     finally:
         posix.close(fd)
-
-
-def _mounts() -> tuple[Mount, ...]:
-    fd = posix.open("/proc/self/mountinfo", posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        # A short read would hide mounts from us: read until there is nothing more.
-        text = b"".join(iter(lambda: posix.read(fd, 1 << 16), b""))
-    finally:
-        posix.close(fd)
-    return mountinfo(text.decode("utf-8", "surrogateescape"))
 
 
 def _attach(tree: int, path: str) -> None:
@@ -134,7 +123,7 @@ def _cover_host_kernel_filesystems(path: str) -> None:
 
     An unmasked one lets the container mount its own without the masks (mount_too_revealing in the kernel).
     """
-    for mount in reversed(_mounts()):
+    for mount in reversed(own_mounts()):
         if mount.fstype in ("proc", "sysfs") and not f"{mount.mount_point}/".startswith(f"{path}/"):
             umount(mount.mount_point, flags.MNT_DETACH)
 

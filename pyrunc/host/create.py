@@ -8,7 +8,9 @@ from __future__ import annotations
 import gc
 import posix
 
-from pyrunc import cgroups, sync
+from pyrunc import sync
+from pyrunc.cgroups import creation as cgroups
+from pyrunc.cgroups.control import Cgroup
 from pyrunc.container.hooks import run_hooks
 from pyrunc.container.init import Inherited
 from pyrunc.errors import PyruncError, StateError, StepError, SyncError, reason
@@ -246,7 +248,7 @@ def _explain_death(state: State, cause: BaseException) -> str:
     if not isinstance(cause, SyncError) or not state.cgroup_leaves:
         return ""
     try:
-        killed = cgroups.Cgroup(state.cgroup_leaves, state.cgroup_made).oom_kills()
+        killed = Cgroup(state.cgroup_leaves, state.cgroup_made).oom_kills()
     except PyruncError:
         return ""  # the cause we have is the better message
     if not killed:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import posix
 
-from pyrunc.container.hooks import run_hook
 from pyrunc.errors import HookError, PyruncError, StateError, StatusError, reason
 from pyrunc.kernel.pidfd import open_process, send_signal, wait_for_end
 from pyrunc.plan.steps import Hook
@@ -18,6 +17,7 @@ from pyrunc.sync import state_document
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from pyrunc.state.store import Entry, State
 
@@ -99,7 +99,7 @@ def destroy(
 
 
 def _remove_cgroups(state: State) -> None:
-    from pyrunc.cgroups import Cgroup
+    from pyrunc.cgroups.control import Cgroup
 
     cgroup = Cgroup(state.cgroup_leaves, state.cgroup_made)
     if cgroup.processes():
@@ -133,15 +133,20 @@ def _unmount_below(rootfs: str) -> None:
 
 
 def _run_poststop(state: State, warn: Callable[[str], None]) -> None:
+    saved_hooks = state.hooks.get("poststop", ())
+    if not saved_hooks:
+        return
+    from pyrunc.container.hooks import run_hook
+
     document = state_document(state.oci_version, state.id, STOPPED, 0, state.bundle, state.annotations)
-    for saved in state.hooks.get("poststop", ()):
+    for saved in saved_hooks:
         try:
             run_hook(kept_hook(saved), document)
         except HookError as err:
             warn(str(err))
 
 
-def kept_hook(saved: dict[str, object]) -> Hook:
+def kept_hook(saved: dict[str, Any]) -> Hook:
     """Make a hook of what state.json keeps of it."""
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
     try:

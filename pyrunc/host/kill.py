@@ -76,7 +76,7 @@ def _kill_every(state: State, signal: int) -> None:
 
 
 def _cgroup(state: State) -> Cgroup:
-    from pyrunc.cgroups import Cgroup
+    from pyrunc.cgroups.control import Cgroup
 
     if not state.cgroup_leaves:
         raise StateError(f"container {state.id} has no cgroup: its processes cannot be found")
@@ -84,4 +84,4 @@ def _cgroup(state: State) -> Cgroup:
 
 
 if TYPE_CHECKING:
-    from pyrunc.cgroups import Cgroup
+    from pyrunc.cgroups.control import Cgroup

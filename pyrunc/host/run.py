@@ -47,7 +47,7 @@ def _explain_kill(created: Created, status: int, warn: Callable[[str], None]) ->
     """Say it when it was the memory limit that ended the container; the exit code alone does not."""
     if status != _KILLED or not created.state.cgroup_leaves:
         return
-    from pyrunc.cgroups import Cgroup
+    from pyrunc.cgroups.control import Cgroup
 
     if Cgroup(created.state.cgroup_leaves, created.state.cgroup_made).oom_kills():
         warn(f"container {created.state.id} was killed by the kernel: it exceeded its memory limit (OOM)")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pyrunc.spec.seccomp import Seccomp
 
 _CACHE = "@seccomp"  # no container id can be this name
+# What runc and crun take where a profile names no flags: a filter is no reason to slow the program down.
+DEFAULT_FLAGS = ("SECCOMP_FILTER_FLAG_SPEC_ALLOW",)
 _FILE_FLAGS = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC
 
 
@@ -28,17 +30,16 @@ def compile_for(spec: Spec, root: str) -> tuple[bytes, int] | None:
     profile = spec.linux.seccomp
     if profile.listener_path:
         raise ConfigError("config.json", (SpecError(".linux.seccomp.listenerPath", "is not supported yet"),))
-    flags = seccomp.load_flags(profile.flags)
     key = _key(profile)
     program = _cached(root, key)
     if program is None:
-        program = _compile(seccomp.Filter, profile)
+        program = _compile(_filter_of(profile))
         _keep(root, key, program)
-    return program, flags
+    return program, seccomp.load_flags(_filter_of(profile))
 
 
-def _compile(filter_type: type[Filter], profile: Seccomp) -> bytes:
-    from pyrunc.kernel.seccomp import Compare, Rule, compile_filter
+def _filter_of(profile: Seccomp) -> Filter:
+    from pyrunc.kernel.seccomp import Compare, Filter, Rule
 
     rules = tuple(
         Rule(
@@ -49,10 +50,15 @@ def _compile(filter_type: type[Filter], profile: Seccomp) -> bytes:
         )
         for each in profile.syscalls
     )
+    flags = DEFAULT_FLAGS if profile.flags is None else profile.flags
+    return Filter(profile.default_action, profile.default_errno_ret, profile.architectures, flags, rules)
+
+
+def _compile(filter_: Filter) -> bytes:
+    from pyrunc.kernel.seccomp import compile_filter
+
     try:
-        return compile_filter(
-            filter_type(profile.default_action, profile.default_errno_ret, profile.architectures, profile.flags, rules)
-        )
+        return compile_filter(filter_)
     except (OSError, ValueError) as err:
         problem = SpecError(".linux.seccomp", f"cannot be compiled: {reason(err) if isinstance(err, OSError) else err}")
         raise ConfigError("config.json", (problem,)) from err
@@ -60,12 +66,12 @@ def _compile(filter_type: type[Filter], profile: Seccomp) -> bytes:
 
 def _key(profile: Seccomp) -> str:
     """Name a program by all that decides it: the profile, and who compiles it for what."""
-    from _sha256 import sha256
+    from _blake2 import blake2b
 
     from pyrunc.kernel.seccomp import library_version
 
     made_by = f"{library_version()} {posix.uname().machine} "
-    return sha256((made_by + repr(profile)).encode("utf-8", "surrogateescape")).hexdigest()
+    return blake2b((made_by + repr(profile)).encode(), digest_size=32).hexdigest()
 
 
 def _cached(root: str, key: str) -> bytes | None:

@@ -89,7 +89,7 @@ def set_attributes(
 def move_mount(mount_fd: int, target_fd: int) -> None:
     """Attach a detached mount, or move an attached one, onto what `target_fd` refers to: move_mount(2).
 
-    Raises OSError; ENOTDIR when one of the two is a directory and the other is not.
+    Raises OSError; EINVAL when one of the two is a directory and the other is not.
     """
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
     libc.syscall(libc.MOVE_MOUNT, mount_fd, b"", target_fd, b"", flags)

@@ -137,3 +137,14 @@ def _unescape(field: str) -> str:
         return field
     first, *rest = field.split("\\")
     return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)
+
+
+def own_mounts() -> tuple[Mount, ...]:
+    """Return the mounts of our mount namespace, in the order in which they were made. Raises OSError."""
+    fd = posix.open("/proc/self/mountinfo", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        # A short read would hide mounts from us: read until there is nothing more.
+        text = b"".join(iter(lambda: posix.read(fd, 1 << 16), b""))
+    finally:
+        posix.close(fd)
+    return mountinfo(text.decode("utf-8", "surrogateescape"))

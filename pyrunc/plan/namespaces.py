@@ -7,8 +7,8 @@ from pyrunc.plan.steps import IdMap, IdMaps, JoinNamespace, Namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.spec.config import Linux
-    from pyrunc.spec.linux import IDMapping, Namespace
+    from pyrunc.spec.linux import Linux, Namespace
+    from pyrunc.spec.mounts import IDMapping
 
 # clone3(2) makes these: whatever is created in the same call or later belongs to the user namespace, and only a
 # child can be pid 1. The mount namespace comes along because a copy made later would copy the same tree again.

@@ -8,7 +8,8 @@ from pyrunc.plan.steps import MaskPath, ReadonlyPath, Rootfs, SetDomainname, Set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.spec.config import Linux, Spec
+    from pyrunc.spec.config import Spec
+    from pyrunc.spec.linux import Linux
 
 
 def plan_rootfs(path: str, readonly: bool, propagation: str | None, mount_namespace: bool, pivot: bool) -> Rootfs:

@@ -1,6 +1,6 @@
 """Carry out a CgroupPlan: make the directories, write the limits, let the container in.
 
-The directories are written down (missing_directories, state/) before the first of them is made (create).
+The directories are written down (missing_directories, state/) before create makes the first of them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import posix
 from errno import ENOENT, EOPNOTSUPP
 
 from pyrunc.cgroups.layout import read_file
-from pyrunc.errors import CgroupError, StepError
+from pyrunc.errors import CgroupError, StepError, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def missing_directories(plan: CgroupPlan) -> tuple[str, ...]:
 
 
 def create(plan: CgroupPlan) -> None:
-    """Make the container's cgroup in every hierarchy, ready to be written to and joined.
+    """Make the container's cgroup in every hierarchy, with all limits set, ready to be entered.
 
     An existing cgroup is taken only if it is empty and not frozen (requirement 94: what runs there already
-    would share the container's limits, and be killed with it). Raises CgroupError.
+    would share the container's limits, and be killed with it). Raises CgroupError, or StepError for a limit.
     """
     for directory in plan.directories:
         try:
@@ -47,7 +47,9 @@ def create(plan: CgroupPlan) -> None:
             else:
                 _make_v1(directory)
         except OSError as err:
-            raise CgroupError(f"{directory.where}: cannot {directory.describe()}: {err.strerror}") from err
+            raise CgroupError(f"{directory.where}: cannot {directory.describe()}: {reason(err)}") from err
+    apply(plan.writes)
+    limit_devices(plan)
 
 
 def _make_v1(directory: Directory) -> None:
@@ -147,7 +149,7 @@ def _excuse(write: Write, err: OSError) -> None:
     if write.otherwise and err.errno == ENOENT:
         apply((write.otherwise,))
     elif not write.optional or err.errno not in (ENOENT, EOPNOTSUPP):
-        raise StepError(f"{write.where}: cannot {write.describe()}: {err.strerror}") from err
+        raise StepError(f"{write.where}: cannot {write.describe()}: {reason(err)}") from err
 
 
 def limit_devices(plan: CgroupPlan) -> None:
@@ -177,7 +179,7 @@ def entry_fds(plan: CgroupPlan, late: bool) -> tuple[int, ...]:
     except OSError as err:
         for fd in fds:
             posix.close(fd)
-        raise CgroupError(f"cannot open the cgroup {each.path}: {err.strerror}") from err
+        raise CgroupError(f"cannot open the cgroup {each.path}: {reason(err)}") from err
     return tuple(fds)
 
 
@@ -192,17 +194,20 @@ def open_directory(plan: CgroupPlan) -> int:
     try:
         return posix.open(plan.unified.path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     except OSError as err:
-        raise CgroupError(f"cannot open the cgroup {plan.unified.path}: {err.strerror}") from err
+        raise CgroupError(f"cannot open the cgroup {plan.unified.path}: {reason(err)}") from err
 
 
 def add(plan: CgroupPlan, pid: int) -> None:
-    """Move a process into the plan's v2 cgroup, if it has one: for children not born there. Raises CgroupError."""
+    """Move a process into the plan's v2 cgroup, if it has one and the process was not born there.
+
+    Raises CgroupError.
+    """
     if plan.unified is None:
         return
     try:
         _write(f"{plan.unified.path}/cgroup.procs", str(pid))
     except OSError as err:
-        raise CgroupError(f"cannot add {pid} to the cgroup {plan.unified.path}: {err.strerror}") from err
+        raise CgroupError(f"cannot add {pid} to the cgroup {plan.unified.path}: {reason(err)}") from err
 
 
 def _write(path: str, value: str) -> None:

@@ -1,0 +1,86 @@
+# make demo     install what is missing, build everything, run a first container (as root)
+# make test     all gates: ruff, mypy, and the tests of the house, of units, of the kernel and of scenarios
+# make bench    time every command against runc and crun (ROUNDS=30)
+# make          only build .venv with pyrunc in it: .venv/bin/pyrunc
+# make clean    remove everything that was made
+#
+# PYTHON=... chooses the interpreter; otherwise the distribution's own is taken if it is 3.11 or newer.
+
+PYTHON ?= $(shell tools/find-python)
+ROUNDS ?= 30
+VENV := .venv
+STAMPS := $(VENV)/stamps
+PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
+
+# $(call install,GROUP): the requirements of one group of pyproject.toml.
+define install
+@echo "installing into $(VENV):" $$($(VENV)/bin/python tools/requirements.py $(1))
+@$(VENV)/bin/python tools/requirements.py $(1) | xargs -d '\n' $(PIP) install
+endef
+
+# A package comes from its sources, and also from the directories, whose time changes when a file is removed.
+SOURCES := $(shell find pyrunc launcher -name __pycache__ -prune -o \( -type d -o -name '*.py' -o -name '*.c' \) -print)
+CHECKED := $(wildcard pyrunc tests bundles conformance)
+
+# In CI a test whose host lacks something fails instead of being skipped.
+ifdef CI
+export PYRUNC_CI := 1
+endif
+
+.DELETE_ON_ERROR:
+.PHONY: all demo test lint types pytest bench deps-demo deps-test install-deps help clean
+
+all: $(STAMPS)/pyrunc
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+demo: deps-demo $(STAMPS)/pyrunc
+	@$(VENV)/bin/python bundles/rootfs.py bundles/hello/rootfs
+	@test "$$(id -u)" = 0 || { echo "make demo: the hello bundle is root's: sudo make demo" >&2; exit 1; }
+	$(VENV)/bin/pyrunc run --bundle bundles/hello hello
+
+test: deps-test $(STAMPS)/dev $(STAMPS)/pyrunc
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy $(CHECKED)
+	$(VENV)/bin/python -m pytest tests
+
+bench: deps-test $(STAMPS)/pyrunc
+	$(VENV)/bin/python -m tests.bench --rounds $(ROUNDS)
+
+lint: $(STAMPS)/dev
+	$(VENV)/bin/ruff check .
+
+types: $(STAMPS)/dev
+	$(VENV)/bin/mypy $(CHECKED)
+
+pytest: $(STAMPS)/dev $(STAMPS)/pyrunc
+	$(VENV)/bin/python -m pytest tests
+
+install-deps: deps-test
+
+deps-demo deps-test: deps-%:
+	@tools/install-deps "$(PYTHON)" $*
+
+# The stamps say what of .venv is up to date: itself, the development tools, the installed pyrunc.
+$(STAMPS)/venv: pyproject.toml tools/requirements.py | deps-demo
+	@test -x $(VENV)/bin/python || echo "making $(VENV) with $(PYTHON)"
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(call install,build)
+	$(call install,run)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: $(STAMPS)/venv
+	$(call install,dev)
+	@touch $@
+
+# Without `build` nothing of a removed module is left over. A second or two, so only when a source is newer.
+$(STAMPS)/pyrunc: $(STAMPS)/venv setup.py pyproject.toml $(SOURCES)
+	@echo "installing pyrunc into $(VENV)"
+	@rm -rf build
+	@$(PIP) install --no-deps --no-build-isolation --force-reinstall .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info bundles/*/rootfs .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

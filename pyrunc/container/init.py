@@ -70,9 +70,10 @@ def init(plan: Plan, channel: Channel, inherited: Inherited, say: Callable[[str]
         channel.expect(sync.HOOKS_DONE)
         _run_hooks(plan, plan.hooks.create_container, "creating")
         program, env = _settle(plan, channel, root, umask, say)
+        # From here on the container may outlive create. Should that die before GO, expect hears the end of file.
+        set_pdeathsig(0)
         channel.say(sync.READY)
         namespaces.join_cgroups(channel.expect(sync.GO))
-        set_pdeathsig(0)  # create has done its work; from now on the container may outlive it
         channel.close()
     except PyruncError as err:
         sync.give_up(channel, err)
@@ -126,9 +127,6 @@ def _enter_namespaces(plan: Plan, channel: Channel, inherited: Inherited) -> Non
     namespaces.unshare_in_child(plan.namespaces)
     if plan.session_keyring:
         _join_keyring(plan.id)
-    if plan.namespaces.cgroup:
-        namespaces.join_cgroups(channel.expect(sync.CGROUP))
-        namespaces.unshare_cgroup()
 
 
 def _join_keyring(container_id: str) -> None:
@@ -142,10 +140,17 @@ def _join_keyring(container_id: str) -> None:
 def _fill_root(plan: Plan, channel: Channel, inherited: Inherited, say: Callable[[str], None]) -> Root:
     root = Root(rootfs.prepare(plan.rootfs, inherited.root), dict(inherited.trees))
     for step in plan.before_pivot:
-        _perform(step, say, lambda step=step: _BEFORE_PIVOT[type(step)](step, root))  # type: ignore[misc]
-    if not plan.namespaces.cgroup:
-        namespaces.join_cgroups(channel.expect(sync.CGROUP))
+        if isinstance(step, steps.JoinCgroups):
+            _perform(step, say, lambda step=step: _join_cgroups(step, channel))  # type: ignore[misc]
+        else:
+            _perform(step, say, lambda step=step: _BEFORE_PIVOT[type(step)](step, root))  # type: ignore[misc]
     return root
+
+
+def _join_cgroups(step: steps.JoinCgroups, channel: Channel) -> None:
+    namespaces.join_cgroups(channel.expect(sync.CGROUP))
+    if step.namespace:
+        namespaces.unshare_cgroup()
 
 
 def _perform(step: Step, say: Callable[[str], None], act: Callable[[], None]) -> None:

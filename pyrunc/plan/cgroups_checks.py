@@ -1,4 +1,6 @@
-"""What linux.resources must not say on any host, whichever cgroup version: the rules of config-linux.md.
+"""What no kernel would take from linux.resources, whichever cgroup version: said early, and with the JSON path.
+
+The MUSTs of config-linux.md itself are in spec/linux_rules.py and have been checked before any plan.
 
 Go programs write 0 for a number they leave out, and runc has always read 0 that way where no sane limit
 is 0: memory, cpu shares, quota, period and weights. pids.limit, swappiness, burst and idle are real at 0.
@@ -7,13 +9,12 @@ is 0: memory, cpu shares, quota, period and weights. pids.limit, swappiness, bur
 from __future__ import annotations
 
 from pyrunc.errors import SpecError
-from pyrunc.spec.read import member_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pyrunc.spec.resources import CPU, BlockIO, HugepageLimit, Memory, NetworkResources, Rdma, Resources
+    from pyrunc.spec.resources import CPU, BlockIO, Memory, NetworkResources, Resources
 
 WHERE = ".linux.resources"
 
@@ -22,15 +23,13 @@ UNSET_SWAPPINESS = (1 << 64) - 1
 
 
 def resource_problems(resources: Resources) -> Iterator[SpecError]:
-    """Yield everything in linux.resources that contradicts the spec or itself."""
+    """Yield everything in linux.resources that contradicts itself or is out of range."""
     if resources.memory:
         yield from _memory(resources.memory)
     if resources.cpu:
         yield from _cpu(resources.cpu)
     if resources.block_io:
         yield from _block_io(resources.block_io)
-    yield from _hugepages(resources.hugepage_limits)
-    yield from _rdma(resources.rdma)
     if resources.network:
         yield from _network(resources.network)
 
@@ -51,8 +50,6 @@ def _memory(memory: Memory) -> Iterator[SpecError]:
 
 
 def _cpu(cpu: CPU) -> Iterator[SpecError]:
-    if cpu.burst and 0 < (cpu.quota or 0) < cpu.burst:
-        yield SpecError(f"{WHERE}.cpu.burst", "must not be larger than quota")
     if cpu.idle not in (None, 0, 1):
         yield SpecError(f"{WHERE}.cpu.idle", "must be 0 or 1")
     for name, numbers in (("cpus", cpu.cpus), ("mems", cpu.mems)):
@@ -64,10 +61,7 @@ def _block_io(block_io: BlockIO) -> Iterator[SpecError]:
     where = f"{WHERE}.blockIO"
     yield from _weights(where, block_io.weight, block_io.leaf_weight)
     for index, device in enumerate(block_io.weight_device):
-        here = f"{where}.weightDevice[{index}]"
-        yield from _weights(here, device.weight, device.leaf_weight)
-        if device.weight is None and device.leaf_weight is None:
-            yield SpecError(here, "needs weight or leafWeight")
+        yield from _weights(f"{where}.weightDevice[{index}]", device.weight, device.leaf_weight)
 
 
 def _weights(where: str, weight: int | None, leaf_weight: int | None) -> Iterator[SpecError]:
@@ -75,24 +69,6 @@ def _weights(where: str, weight: int | None, leaf_weight: int | None) -> Iterato
     for name, value in (("weight", weight), ("leafWeight", leaf_weight)):
         if value is not None and value > 1000:
             yield SpecError(f"{where}.{name}", "must be from 10 to 1000")
-
-
-def _hugepages(limits: tuple[HugepageLimit, ...]) -> Iterator[SpecError]:
-    for index, each in enumerate(limits):
-        # It becomes part of a file name, so nothing but the spec's pattern ^[1-9][0-9]*[KMG]B$ may pass.
-        size, unit = each.page_size[:-2], each.page_size[-2:]
-        if not (size.isascii() and size.isdigit()) or size[0] == "0" or unit not in ("KB", "MB", "GB"):
-            where = f"{WHERE}.hugepageLimits[{index}].pageSize"
-            yield SpecError(where, "must be a size such as 64KB, 2MB or 1GB")
-
-
-def _rdma(devices: dict[str, Rdma]) -> Iterator[SpecError]:
-    for name, limits in devices.items():
-        where = member_path(f"{WHERE}.rdma", name)
-        if limits.hca_handles is None and limits.hca_objects is None:
-            yield SpecError(where, "needs hcaHandles or hcaObjects")
-        if not name or name.split() != [name]:
-            yield SpecError(where, "is not the name of an RDMA device")
 
 
 def _network(network: NetworkResources) -> Iterator[SpecError]:

@@ -46,16 +46,12 @@ def read_rules(entries: tuple[DeviceCgroup, ...]) -> tuple[tuple[DeviceRule, ...
     problems: list[SpecError] = []
     for index, entry in enumerate(entries):
         where = f"{WHERE}[{index}]"
-        problems += _problems(entry, where)
+        problems += _number_problems(entry, where)
         rules.append(_rule(entry, where))
     return (*rules, *ALWAYS_ALLOWED), tuple(problems)
 
 
-def _problems(entry: DeviceCgroup, where: str) -> Iterator[SpecError]:
-    if entry.type not in (None, "", "a", "b", "c"):
-        yield SpecError(f"{where}.type", "must be one of a, b, c")
-    if set(entry.access or "") - set("rwm"):
-        yield SpecError(f"{where}.access", "must be composed of r, w and m")
+def _number_problems(entry: DeviceCgroup, where: str) -> Iterator[SpecError]:
     for name, number in (("major", entry.major), ("minor", entry.minor)):
         if number is not None and not -1 <= number < 1 << 32:
             yield SpecError(f"{where}.{name}", "must be a device number")

@@ -176,9 +176,7 @@ def unified(
 
 def _unified_file(leaf: str, key: str, value: str, available: bool) -> Iterator[Write | SpecError]:
     where = member_path(f"{WHERE}.unified", key)
-    if "/" in key or "." not in key.strip("."):
-        yield SpecError(where, "is not the name of a cgroup file")
-    elif key in ("cgroup.procs", "cgroup.threads", "cgroup.kill"):
+    if key in ("cgroup.procs", "cgroup.threads", "cgroup.kill"):
         # With these a config would move the host's processes into the container, or kill what is there.
         yield SpecError(where, "is not a setting")
     elif not available:

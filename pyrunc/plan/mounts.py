@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyrunc.errors import SpecError
 from pyrunc.kernel import flags
 from pyrunc.plan.facts import CgroupLayout, Hierarchy
-from pyrunc.plan.steps import Attributes, ChangeMount, MakeLink, MakeReadonly, MountBind, MountFs, Step
+from pyrunc.plan.steps import Attributes, ChangeMount, JoinCgroups, MakeLink, MakeReadonly, MountBind, MountFs, Step
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
@@ -127,12 +127,21 @@ def plan_mounts(mounts: tuple[Mount, ...], place: Place) -> tuple[tuple[Step, ..
     """
     now: list[Step] = []
     late: list[Step] = []
+    joined = place.cgroup_namespace
+    join = JoinCgroups(".linux.cgroupsPath", place.cgroup_namespace)
+    if joined:
+        now.append(join)
     for index, mount in enumerate(mounts):
         where = f".mounts[{index}]"
+        if mount.type == "cgroup" and not joined:
+            now.append(join)
+            joined = True
         for step in _plan_mount(mount, where, place):
             step, finish = _put_off_readonly(step)
             now.append(step)
             late += finish
+    if not joined:
+        now.append(join)
     return tuple(now), tuple(late)
 
 

@@ -77,6 +77,18 @@ class ChangeMount(Step):
         return f"remount {self.target}"
 
 
+class JoinCgroups(Step):
+    """Enter the container's cgroups, and with `namespace` make them the roots of a new cgroup namespace.
+
+    The host side makes them while the child mounts: this stands in front of the first mount that shows them.
+    """
+
+    namespace: bool
+
+    def describe(self) -> str:
+        return "join the cgroups"
+
+
 class MakeDevice(Step):
     """mknod(2) a device node or FIFO; an existing node has to be the same one."""
 

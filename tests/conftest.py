@@ -107,12 +107,13 @@ def demand(*names: str) -> None:
 
 @functools.cache
 def host_has(name: str) -> bool:
-    """Tell whether the host has a feature, by trying it. `cgroup1-X` is a v1 hierarchy of controller X.
+    """Tell whether the host has a feature, by trying it. `cgroup1-X` and `cgroup2-X` ask for controller X there.
 
     Raises KeyError for a name that no probe knows: a misspelt requirement must not skip for ever.
     """
-    if name.startswith("cgroup1-"):
-        return _can_make_cgroup("cgroup", name.removeprefix("cgroup1-"))
+    version, _, controller = name.partition("-")
+    if controller and version in CGROUP_TYPES:
+        return _can_make_cgroup(CGROUP_TYPES[version], controller)
     return PROBES[name]()
 
 
@@ -173,6 +174,7 @@ def _can_mount_overlay() -> bool:
 
 
 NOBODY = 65534
+CGROUP_TYPES = {"cgroup1": "cgroup", "cgroup2": "cgroup2"}
 
 PROBES: dict[str, Callable[[], bool]] = {
     "root": lambda: _works("unshare", "-m", "mount", "-t", "tmpfs", "t", "/mnt"),

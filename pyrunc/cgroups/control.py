@@ -87,12 +87,15 @@ class Cgroup:
 
     def processes(self) -> tuple[int, ...]:
         """Return the pids in the cgroups and below them, in our pid namespace. Raises CgroupError."""
+        # 0 stands for a process that our pid namespace does not show; as an argument of kill(2) it is us.
+        return tuple(sorted(self._members() - {0}))
+
+    def _members(self) -> set[int]:
         pids: set[int] = set()
         for path in self.paths:
             for directory in _tree(path):
                 pids.update(_pids(directory))
-        # 0 stands for a process that our pid namespace does not show; as an argument of kill(2) it is us.
-        return tuple(sorted(pids - {0}))
+        return pids
 
     def entry_fds(self) -> tuple[int, ...]:
         """Open the v1 `tasks` files for a process that enters by itself (see creation.entry_fds).
@@ -164,9 +167,10 @@ class Cgroup:
         Waits up to 10 s. Raises CgroupError naming what is left.
         """
         deadline, pause = monotonic() + _PATIENCE, 0.001
-        while pids := self.processes():
+        while pids := self._members():
             if monotonic() > deadline:
-                raise CgroupError(f"processes {pids} in {self.paths[0]} survive being killed")
+                left = " ".join(map(str, sorted(pids)))
+                raise CgroupError(f"cannot kill all processes in {self.paths[0]}: {left} are left")
             self._kill_once()
             sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)

@@ -37,6 +37,7 @@ def main(words: list[str]) -> int:
         log = open_log(
             options.text("log"), options.text("log-format"), options.text("log-level"), options.switch("debug")
         )
+        _check_rootless(options)
         if options.switch("version"):
             return _print(f"pyrunc version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\n")
         if options.switch("help") or not rest or rest[0] in ("help", "-h", "--help"):
@@ -47,6 +48,11 @@ def main(words: list[str]) -> int:
         return err.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _check_rootless(options: Arguments) -> None:
+    if options.text("rootless") not in ("", "auto", "true", "false"):
+        raise UsageError(f"--rootless is true, false or auto, not {options.text('rootless')!r}")
 
 
 def _dispatch(words: list[str], options: Arguments, log: Log) -> int:

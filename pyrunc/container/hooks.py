@@ -10,25 +10,24 @@ if TYPE_CHECKING:
     from pyrunc.plan.steps import Hook
 
 
-def run_hooks(hooks: tuple[Hook, ...], state: str, env: tuple[str, ...] = ()) -> None:
+def run_hooks(hooks: tuple[Hook, ...], state: str) -> None:
     """Run hooks in their order, each with the container's state on stdin.
 
-    CVE-2025-23266: a hook gets the environment that config.json gives it; `env` is what one without any gets
-    (startContainer: the process's, since it runs in the container; else nothing).
+    CVE-2025-23266: a hook gets the environment that config.json gives it and nothing of the container's.
     Raises HookError at the first that fails.
     """
     for hook in hooks:
-        run_hook(hook, state, env)
+        run_hook(hook, state)
 
 
-def run_hook(hook: Hook, state: str, env: tuple[str, ...] = ()) -> None:
+def run_hook(hook: Hook, state: str) -> None:
     """Run one hook and wait for it; at its timeout (seconds) it is killed with all it started.
 
     Raises HookError with the end of what the hook printed.
     """
     tried = f"{hook.where}: hook {hook.path}"
     try:
-        outcome = run_program(hook.path, hook.args, hook.env or env, state.encode(), hook.timeout)
+        outcome = run_program(hook.path, hook.args, hook.env, state.encode(), hook.timeout)
     except OSError as err:
         raise HookError(f"{tried} cannot be run: {reason(err)}") from err
     said = " ".join(outcome.output.split())

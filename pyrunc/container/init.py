@@ -69,7 +69,7 @@ def init(plan: Plan, channel: Channel, inherited: Inherited, say: Callable[[str]
         channel.say(sync.ROOTFS_READY)
         channel.expect(sync.HOOKS_DONE)
         _run_hooks(plan, plan.hooks.create_container, "creating")
-        program, env = _settle(plan, channel, root, umask, say)
+        program, env = _settle(plan, channel, inherited, root, umask, say)
         # From here on the container may outlive create. Should that die before GO, expect hears the end of file.
         set_pdeathsig(0)
         channel.say(sync.READY)
@@ -149,6 +149,7 @@ def _fill_root(plan: Plan, channel: Channel, inherited: Inherited, say: Callable
 
 def _join_cgroups(step: steps.JoinCgroups, channel: Channel) -> None:
     namespaces.join_cgroups(channel.expect(sync.CGROUP))
+    namespaces.reset_affinity()
     if step.namespace:
         namespaces.unshare_cgroup()
 
@@ -167,15 +168,15 @@ def _perform(step: Step, say: Callable[[str], None], act: Callable[[], None]) ->
         raise StepError(f"{where}cannot {step.describe()}: {reason(err)}") from err
 
 
-def _run_hooks(plan: Plan, hooks: tuple[steps.Hook, ...], status: str, env: tuple[str, ...] = ()) -> None:
+def _run_hooks(plan: Plan, hooks: tuple[steps.Hook, ...], status: str) -> None:
     if hooks:
         pid = posix.getpid()
         state = sync.state_document(plan.oci_version, plan.id, status, pid, plan.bundle, plan.annotations)
-        run_hooks(hooks, state, env)
+        run_hooks(hooks, state)
 
 
 def _settle(
-    plan: Plan, channel: Channel, root: Root, umask: int, say: Callable[[str], None]
+    plan: Plan, channel: Channel, inherited: Inherited, root: Root, umask: int, say: Callable[[str], None]
 ) -> tuple[str, dict[str, str]]:
     """Enter the root for good and become the user; return the program and its environment."""
     covers = masking.prepare() if _has(plan, steps.MaskPath) else None
@@ -202,7 +203,7 @@ def _settle(
     posix.umask(umask)
     if plan.process is None:
         return "", {}
-    process.prepare(plan.process, inside)
+    process.prepare(plan.process, inside, inherited.seccomp is not None)
     env = process.environment(plan.process, inside)
     return process.find_program(plan.process.args[0], env), env
 
@@ -219,7 +220,7 @@ def _wait_and_exec(plan: Plan, inherited: Inherited, program: str, env: dict[str
             pass
         if plan.process is None:
             raise ProgramError("config.json has no process: there is nothing to start")
-        _run_hooks(plan, plan.hooks.start_container, "created", plan.process.env)
+        _run_hooks(plan, plan.hooks.start_container, "created")
         hide_descriptors(_passed_on(plan))
         process.confine(plan.process, inherited.seccomp)
         exec_program(program, plan.process.args, env)

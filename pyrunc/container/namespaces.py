@@ -111,6 +111,19 @@ def unshare_cgroup() -> None:
         raise StepError(f".linux.namespaces: cannot make a new cgroup namespace: {reason(err)}") from err
 
 
+def reset_affinity() -> None:
+    """Let the container run on every cpu of its cpuset, whatever cpus its caller was bound to.
+
+    After joining: the kernel narrows a mask to the cpuset of the moment, and does not widen it again.
+    """
+    every = posix.sysconf("SC_NPROCESSORS_CONF")
+    if len(posix.sched_getaffinity(0)) < every:
+        try:
+            posix.sched_setaffinity(0, range(every))
+        except OSError as err:
+            raise StepError(f"cannot reset the cpu affinity: {reason(err)}") from err
+
+
 def join_cgroups(tasks: tuple[int, ...]) -> None:
     """Move this process into its cgroups through the open `tasks` files.
 

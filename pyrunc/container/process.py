@@ -14,7 +14,7 @@ from pyrunc.kernel import flags, paths
 from pyrunc.kernel.capabilities import drop_bounding, get_sets, raise_ambient, set_sets
 from pyrunc.kernel.credentials import set_groups, set_ids
 from pyrunc.kernel.prctl import keep_capabilities, no_new_privs, set_dumpable, set_pdeathsig
-from pyrunc.kernel.processes import personality, set_rlimit
+from pyrunc.kernel.processes import get_rlimit, personality, set_rlimit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyrunc.plan.steps import CapabilitySets, Process, Rlimit
 
 _NOTHING: frozenset[int] = frozenset()
+_SYS_ADMIN = frozenset({flags.CAPABILITIES["CAP_SYS_ADMIN"]})
 _KIND, _FILE = 0o170000, 0o100000
 _DEFAULT_PATH = "/bin:/usr/bin"  # execvp(3), where the environment has no PATH
 _LONGEST_PASSWD = 1 << 20
@@ -30,13 +31,14 @@ _LONGEST_PASSWD = 1 << 20
 _LATE_LIMITS = ("RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_FSIZE")
 
 
-def prepare(process: Process, root: int) -> None:
-    """Apply everything that may be applied before start."""
+def prepare(process: Process, root: int, filtered: bool) -> None:
+    """Apply everything that may be applied before start; `filtered` says that a seccomp filter is still to come."""
     if process.personality is not None:
         _try(".linux.personality", "set the personality", lambda: personality(process.personality or 0))
-    _set_rlimits(tuple(each for each in process.rlimits if each.name not in _LATE_LIMITS))
+    for limit in process.rlimits:
+        _prepare_rlimit(limit)
     _give_stdio(process.uid)
-    _become_user(process)
+    _become_user(process, filtered)
     _enter_cwd(process.cwd, root)
 
 
@@ -73,10 +75,18 @@ def _enter_cwd(cwd: str, root: int) -> None:
         raise StepError(f".process.cwd: {cwd} is not inside the container")
 
 
-def _set_rlimits(limits: tuple[Rlimit, ...]) -> None:
-    for limit in limits:
-        what = f"set {limit.name} to {limit.soft}:{limit.hard}"
-        _try(limit.where, what, lambda limit=limit: set_rlimit(0, limit.resource, limit.soft, limit.hard))  # type: ignore[misc]
+def _prepare_rlimit(limit: Rlimit) -> None:
+    """Set a limit now, or where it could stop the interpreter, only raise it: that alone takes privileges."""
+    soft, hard = get_rlimit(0, limit.resource)
+    if limit.name not in _LATE_LIMITS:
+        _set_rlimit(limit, limit.soft, limit.hard)
+    elif limit.hard > hard:
+        _set_rlimit(limit, soft, limit.hard)
+
+
+def _set_rlimit(limit: Rlimit, soft: int, hard: int) -> None:
+    what = f"set {limit.name} to {limit.soft}:{limit.hard}"
+    _try(limit.where, what, lambda: set_rlimit(0, limit.resource, soft, hard))
 
 
 def _give_stdio(uid: int) -> None:
@@ -95,10 +105,11 @@ def _give_stdio(uid: int) -> None:
                 raise StepError(f".process.user: cannot give stream {fd} to {uid}: {reason(err)}") from err
 
 
-def _become_user(process: Process) -> None:
-    """Take the ids, and keep capabilities across that only for what is left to do here.
+def _become_user(process: Process, filtered: bool) -> None:
+    """Take the ids, and of the capabilities only the program's own: while it waits the init is no more than that.
 
-    CVE-2016-8867: what the user keeps is settled in confine(), by sets and not by what setuid left over.
+    CVE-2016-8867: what the user keeps is settled by sets, not by what setuid left over. Without no_new_privs a
+    filter is loaded with CAP_SYS_ADMIN (seccomp(2)); that one stays until confine().
     """
     sets = process.capabilities
     where = ".process.user"
@@ -109,8 +120,9 @@ def _become_user(process: Process) -> None:
         keep_capabilities(True)
         _set_groups(process)
         set_ids(process.uid, process.gid)
-        held = get_sets().permitted
-        set_sets(held, held, _NOTHING)
+        effective, permitted, inheritable = _final_sets(sets, get_sets().permitted)
+        loader = _SYS_ADMIN if filtered and not process.no_new_privileges else _NOTHING
+        set_sets(effective | loader, permitted | loader, inheritable)
         # prctl(2): a change of ids makes a process dumpable by its new owner and clears the death signal.
         set_dumpable(False)
         set_pdeathsig(flags.SIGNALS["SIGKILL"])
@@ -130,15 +142,15 @@ def _set_groups(process: Process) -> None:
 
 
 def confine(process: Process, seccomp: tuple[bytes, int] | None) -> None:
-    """Give away what is left: late limits, the system calls the filter refuses, the last capabilities.
+    """Give away what is left: late limits, the system calls the filter refuses, the last capability.
 
-    The filter comes before capset(2), since without no_new_privs loading it takes CAP_SYS_ADMIN (seccomp(2)); all
-    that a profile has to allow for us is capset, prctl and execve.
+    All that a profile has to allow for us is capset, prctl and execve.
     """
-    _set_rlimits(tuple(each for each in process.rlimits if each.name in _LATE_LIMITS))
-    held = get_sets().permitted
+    for limit in process.rlimits:
+        if limit.name in _LATE_LIMITS:
+            _set_rlimit(limit, limit.soft, limit.hard)
     sets = process.capabilities
-    final = _final_sets(sets, held) if sets else (_NOTHING, _NOTHING, _NOTHING)
+    final = _final_sets(sets, get_sets().permitted)
     try:
         if seccomp is not None:
             # The host side compiled the filter with this module, before the fork: this only looks it up.
@@ -153,12 +165,14 @@ def confine(process: Process, seccomp: tuple[bytes, int] | None) -> None:
 
 
 def _final_sets(
-    sets: CapabilitySets, held: frozenset[int]
+    sets: CapabilitySets | None, held: frozenset[int]
 ) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:
     """config.md: a capability that cannot be granted is left out, which is no error.
 
     CVE-2022-29162: inheritable is what config.json says and no more.
     """
+    if sets is None:
+        return _NOTHING, _NOTHING, _NOTHING
     return sets.effective & sets.permitted & held, sets.permitted & held, sets.inheritable & held
 
 

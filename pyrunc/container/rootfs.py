@@ -33,7 +33,9 @@ def prepare(rootfs: Rootfs, tree: int) -> int:
         _quiet(rootfs)
         if tree < 0:
             tree = open_tree(rootfs.path, recursive=True)
-        set_attributes(tree, propagation=_PRIVATE, recursive=rootfs.propagation != _PRIVATE)
+        # A slave has to stay one: its master is the host's mount. All others begin private, see finish().
+        slave = rootfs.propagation & ~flags.MS_REC == flags.MS_SLAVE
+        set_attributes(tree, propagation=flags.MS_SLAVE if slave else _PRIVATE, recursive=True)
         _attach(tree, rootfs.path)
     except OSError as err:
         raise StepError(f".root.path: cannot mount the root {rootfs.path}: {reason(err)}") from err
@@ -98,11 +100,11 @@ def enter(rootfs: Rootfs, root: int) -> None:
 
 
 def _pivot() -> None:
-    # pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one and is the one unmounted.
-    pivot_root(".", ".")
-    # Make the old tree a slave, or unmounting it would unmount the host's shared mounts too.
-    old = posix.open(".", _OPEN_DIRECTORY)
+    old = posix.open("/", _OPEN_DIRECTORY)
     try:
+        # pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one, so "." unmounts it.
+        pivot_root(".", ".")
+        # A shared old tree would take the host's mounts along when it goes.
         set_attributes(old, propagation=flags.MS_SLAVE, recursive=True)
     finally:
         posix.close(old)

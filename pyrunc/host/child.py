@@ -7,6 +7,7 @@ import posix
 from pyrunc.container import namespaces
 from pyrunc.container.init import Inherited, init
 from pyrunc.errors import PyruncError, StepError, reason
+from pyrunc.host.idmap import user_namespace_with
 from pyrunc.kernel import flags, mounts
 from pyrunc.kernel.namespaces import clone3, ns_type, same
 from pyrunc.plan.steps import MountBind
@@ -70,7 +71,7 @@ def _start_from_stage(
 def _stage(plan: Plan, theirs: Channel, inherited: Inherited, writer: int, say: Callable[[str], None]) -> None:
     try:
         namespaces.join(plan.namespaces.join, inherited.joins)
-        pid, _ = clone3(plan.namespaces.at_clone | flags.CLONE_PARENT)
+        pid, _ = clone3(plan.namespaces.at_clone | flags.CLONE_PARENT, exit_signal=0)
     except PyruncError as err:
         give_up(theirs, err)
     except OSError as err:
@@ -120,23 +121,52 @@ def _is_ours(fd: int) -> bool:
         posix.close(ours)
 
 
-def open_trees(plan: Plan, facts: Facts) -> tuple[int, dict[str, int]]:
-    """Open the root and the sources of bind mounts where the ids inside may not: (root, step -> mount).
+def open_root(plan: Plan, facts: Facts) -> int:
+    """Open the root as a detached mount where the ids inside may not reach it by its path; else -1.
 
-    A new user namespace's root is somebody else on the host, to whom directories of the way may be closed. As an
+    A new user namespace's root is somebody else on the host, to whom directories on the way may be closed. As an
     ordinary user we have no more rights than it, and no right to copy mounts.
     """
     if plan.id_maps is None or facts.euid != 0 or plan.rootfs.entry == "chroot":
-        return -1, {}
+        return -1
     try:
-        root = mounts.open_tree(plan.rootfs.path, recursive=True)
+        return mounts.open_tree(plan.rootfs.path, recursive=True)
     except OSError as err:
         raise StepError(f".root.path: cannot open the root {plan.rootfs.path}: {reason(err)}") from err
+
+
+def open_trees(plan: Plan, facts: Facts, joins: dict[str, int]) -> dict[str, int]:
+    """Open those sources of bind mounts that the inside cannot: step -> detached mount.
+
+    That is all of them with a new user namespace, and what is to be idmapped: that takes the privileges over the
+    filesystem which a container does not have (mount_setattr(2), "ID-mapped mounts").
+    """
+    closed = plan.id_maps is not None and facts.euid == 0 and plan.rootfs.entry != "chroot"
     trees: dict[str, int] = {}
     for step in plan.before_pivot:
-        if isinstance(step, MountBind):
-            try:
-                trees[step.where + step.target] = mounts.open_tree(step.source, recursive=step.recursive)
-            except OSError as err:
-                raise StepError(f"{step.where}: cannot {step.describe()}: {reason(err)}") from err
-    return root, trees
+        if not isinstance(step, MountBind) or not (closed or step.idmap):
+            continue
+        if step.source.startswith("/sys/fs/cgroup"):
+            continue  # not made yet, and open to everybody
+        try:
+            tree = mounts.open_tree(step.source, recursive=step.recursive)
+            if step.idmap is not None:
+                _map_ids(tree, step, joins, facts)
+        except OSError as err:
+            raise StepError(f"{step.where}: cannot {step.describe()}: {reason(err)}") from err
+        trees[step.where + step.target] = tree
+    return trees
+
+
+def _map_ids(tree: int, step: MountBind, joins: dict[str, int], facts: Facts) -> None:
+    maps = step.idmap
+    if maps is None:
+        return
+    # Without maps of its own the mount has those of the user namespace that the container joins.
+    namespace = user_namespace_with(maps, facts) if maps.uids else posix.dup(joins["user"])
+    try:
+        mounts.set_attributes(
+            tree, set=flags.MOUNT_ATTR_IDMAP, recursive=step.idmap_recursive, userns_fd=namespace
+        )
+    finally:
+        posix.close(namespace)

@@ -82,7 +82,8 @@ def create(order: Order, say: Callable[[str], None]) -> Created:
     entry = store.reserve(order.root, state)
     try:
         joins = child.open_joins(plan.namespaces.join)
-        root, trees = child.open_trees(plan, facts)
+        root = child.open_root(plan, facts)
+        trees = child.open_trees(plan, facts, joins)
         channels = Channels(*sync.channel())
         inherited = Inherited(*entry.make_fifos(), root, trees, order.log, joins, filter_)
         cgroup_fd = _make_cgroup_before(plan)
@@ -91,8 +92,8 @@ def create(order: Order, say: Callable[[str], None]) -> Created:
         channels.theirs.close()
         _close(inherited, cgroup_fd)
         state = _remember(entry, state, pid, channels.ours)
-        pty = _attend(plan, facts, state, channels.ours, cgroup_fd >= 0, order)
-        state = state.but(status=CREATED)
+        pty = _attend(plan, facts, state, channels.ours, cgroup_fd >= 0)
+        state = state.but(status=CREATED, cgroup_leaves=tuple(each.path for each in plan.cgroup.directories))
         entry.save(state)
         _hand_out(order, state, pty)
         channels.ours.say(sync.GO, cgroups.entry_fds(plan.cgroup, late=True))
@@ -120,6 +121,7 @@ def _check(plan: Plan, order: Order) -> None:
 def _intentions(plan: Plan) -> State:
     """Say what will be made, before it is: delete walks this list, whenever create was killed."""
     creator = posix.getpid()
+    made = cgroups.missing_directories(plan.cgroup)
     return State(
         id=plan.id,
         oci_version=plan.oci_version,
@@ -131,8 +133,9 @@ def _intentions(plan: Plan) -> State:
         creator=creator,
         creator_start=start_time(creator),
         annotations=plan.annotations,
-        cgroup_leaves=tuple(each.path for each in plan.cgroup.directories),
-        cgroup_made=cgroups.missing_directories(plan.cgroup),
+        # A cgroup that is there already is ours only once it was found empty: till then it may be somebody's.
+        cgroup_leaves=tuple(each.path for each in plan.cgroup.directories if each.path in made),
+        cgroup_made=made,
         hooks={"poststart": _kept(plan.hooks.poststart), "poststop": _kept(plan.hooks.poststop)},
         host_mounts=plan.rootfs.entry == "chroot",
         private_pids="pid" in plan.namespaces.names,
@@ -168,7 +171,7 @@ def _remember(entry: Entry, state: State, pid: int, ours: Channel) -> State:
     return state
 
 
-def _attend(plan: Plan, facts: Facts, state: State, ours: Channel, in_cgroup: bool, order: Order) -> int:
+def _attend(plan: Plan, facts: Facts, state: State, ours: Channel, in_cgroup: bool) -> int:
     """Give the inside what it needs, in the order of sync.py; return the pty's master or -1."""
     if plan.process is not None and plan.process.oom_score_adj is not None:
         _set_oom_score_adj(state.pid, plan.process.oom_score_adj)

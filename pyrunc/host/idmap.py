@@ -10,6 +10,8 @@ from __future__ import annotations
 import posix
 
 from pyrunc.errors import StepError, reason
+from pyrunc.kernel.flags import CLONE_NEWUSER
+from pyrunc.kernel.namespaces import clone3
 from pyrunc.kernel.processes import run_program
 
 TYPE_CHECKING = False
@@ -29,6 +31,23 @@ def write_id_maps(pid: int, maps: IdMaps, facts: Facts) -> None:
         return
     _map_as_user(pid, "uid", maps.uids, facts.euid)
     _map_as_user(pid, "gid", maps.gids, facts.egid)
+
+
+def user_namespace_with(maps: IdMaps, facts: Facts) -> int:
+    """Return a descriptor of a user namespace that exists only for its maps (for idmapped mounts)."""
+    reader, writer = posix.pipe2(posix.O_CLOEXEC)
+    pid, pidfd = clone3(CLONE_NEWUSER)
+    if pid == 0:
+        posix.close(writer)
+        posix.read(reader, 1)  # until the parent has what it wants, or is dead
+        posix._exit(0)
+    try:
+        write_id_maps(pid, maps, facts)
+        return posix.open(f"/proc/{pid}/ns/user", posix.O_RDONLY | posix.O_CLOEXEC)
+    finally:
+        for fd in (reader, writer, pidfd):
+            posix.close(fd)
+        posix.waitpid(pid, 0)
 
 
 def _map_as_user(pid: int, kind: str, lines: tuple[IdMap, ...], own: int) -> None:

@@ -1,4 +1,4 @@
-"""What no kernel would take from linux.resources, whichever cgroup version: said early, and with the JSON path.
+"""What no kernel takes in linux.resources, whichever cgroup version: said early, and with the JSON path.
 
 The MUSTs of config-linux.md itself are in spec/linux_rules.py and have been checked before any plan.
 

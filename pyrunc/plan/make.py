@@ -47,7 +47,7 @@ def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
     if problems or spec.root is None:
         raise ConfigError("config.json", tuple(problems) or (SpecError(".root", "is required"),))
     linux = spec.linux or Linux()
-    cgroup = plan_cgroup(spec, request.id, facts.layout)
+    cgroup = plan_cgroup(spec, request.id, facts.layout, facts.in_user_namespace)
     mounts, late = _mounts(spec, linux, request, facts, cgroup)
     devices = plan_devices(linux.devices, spec.mounts, _in_user_namespace(linux, facts))
     process, warnings = _process(spec, request, facts)
@@ -86,6 +86,7 @@ def _mounts(
         cgroups={each.hierarchy.mount: each.path for each in cgroup.directories},
         cgroup_namespace=has_new(linux.namespaces, "cgroup"),
         user_namespace=_in_user_namespace(linux, facts),
+        id_maps=plan_id_maps(linux),
     )
     try:
         return plan_mounts(spec.mounts, place)
@@ -133,9 +134,6 @@ def _not_yet(spec: Spec) -> Iterator[SpecError]:
             (".process.apparmorProfile", process.apparmor_profile),
             (".process.selinuxLabel", process.selinux_label),
         ]
-    for index, mount in enumerate(spec.mounts):
-        idmap = mount.uid_mappings or "idmap" in mount.options or "ridmap" in mount.options
-        properties.append((f".mounts[{index}].uidMappings", idmap))
     for path, value in properties:
         if value:
             yield SpecError(path, "is not supported yet")

@@ -5,7 +5,18 @@ from __future__ import annotations
 from pyrunc.errors import SpecError
 from pyrunc.kernel import flags
 from pyrunc.plan.facts import CgroupLayout, Hierarchy
-from pyrunc.plan.steps import Attributes, ChangeMount, JoinCgroups, MakeLink, MakeReadonly, MountBind, MountFs, Step
+from pyrunc.plan.namespaces import id_map
+from pyrunc.plan.steps import (
+    Attributes,
+    ChangeMount,
+    IdMaps,
+    JoinCgroups,
+    MakeLink,
+    MakeReadonly,
+    MountBind,
+    MountFs,
+    Step,
+)
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
@@ -55,7 +66,7 @@ SUPERBLOCK = ("sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazyt
 # Known to mount(2) only; the empty ones undo what nobody else sets.
 CLASSIC: dict[str, int] = {"iversion": flags.MS_I_VERSION, "noiversion": 0, "silent": flags.MS_SILENT, "loud": 0}
 BIND = ("bind", "rbind")
-OTHER = ("defaults", "remount", "tmpcopyup")
+OTHER = ("defaults", "remount", "tmpcopyup", "idmap", "ridmap")
 
 
 class Options(Record):
@@ -118,6 +129,7 @@ class Place(Record):
     """Mount point of each hierarchy -> the container's directory in it."""
     cgroup_namespace: bool
     user_namespace: bool
+    id_maps: IdMaps | None = None
 
 
 def plan_mounts(mounts: tuple[Mount, ...], place: Place) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
@@ -170,12 +182,26 @@ def _bind(mount: Mount, where: str, target: str, options: Options, place: Place)
     if not attributes.propagation:
         # The copy of a shared mount would be its peer: what the container mounts there would appear on the host.
         attributes = attributes.but(propagation=(flags.MS_PRIVATE | flags.MS_REC,))
-    return MountBind(where, source, target, "rbind" in options.words, attributes)
+    recursive = "rbind" in options.words
+    return MountBind(
+        where, source, target, recursive, attributes, _idmap(mount, options, place), "ridmap" in options.words
+    )
+
+
+def _idmap(mount: Mount, options: Options, place: Place) -> IdMaps | None:
+    """config.md#mounts: a mount's own mappings, or with idmap alone those of the container."""
+    if mount.uid_mappings:
+        return IdMaps(id_map(mount.uid_mappings), id_map(mount.gid_mappings))
+    if "idmap" in options.words or "ridmap" in options.words:
+        return place.id_maps or IdMaps((), ())
+    return None
 
 
 def _new_mount(mount: Mount, where: str, target: str, options: Options, place: Place) -> Step:
     if not mount.type or mount.type in ("bind", "none"):
         raise SpecError(f"{where}.type", "is required unless options has bind or rbind")
+    if mount.uid_mappings or "idmap" in options.words or "ridmap" in options.words:
+        raise SpecError(f"{where}.uidMappings", "is not supported yet for anything but bind mounts")
     superblock = options.superblock
     if options.attributes.set & _RDONLY:
         superblock = ("ro", *superblock)

@@ -54,10 +54,11 @@ def plan_id_maps(linux: Linux) -> IdMaps | None:
     """Return the maps of a new user namespace; None where there is none or it is joined."""
     if not has_new(linux.namespaces, "user"):
         return None
-    return IdMaps(_map(linux.uid_mappings), _map(linux.gid_mappings))
+    return IdMaps(id_map(linux.uid_mappings), id_map(linux.gid_mappings))
 
 
-def _map(mappings: tuple[IDMapping, ...]) -> tuple[IdMap, ...]:
+def id_map(mappings: tuple[IDMapping, ...]) -> tuple[IdMap, ...]:
+    """Return the lines of one map."""
     return tuple(IdMap(each.container_id, each.host_id, each.size) for each in mappings)
 
 

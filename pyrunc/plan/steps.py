@@ -38,6 +38,21 @@ class Attributes(Record):
     propagation: tuple[int, ...] = ()
 
 
+class IdMap(Record):
+    """One line of uid_map or gid_map (user_namespaces(7))."""
+
+    inside: int
+    outside: int
+    size: int
+
+
+class IdMaps(Record):
+    """The id maps of a new user namespace."""
+
+    uids: tuple[IdMap, ...]
+    gids: tuple[IdMap, ...]
+
+
 class MountFs(Step):
     """Mount a new filesystem instance: fsopen(2), fsconfig(2), fsmount(2), move_mount(2)."""
 
@@ -61,6 +76,9 @@ class MountBind(Step):
     target: str
     recursive: bool
     attributes: Attributes = Attributes()
+    idmap: IdMaps | None = None
+    """Show the files with other owners; empty maps stand for those of the joined user namespace."""
+    idmap_recursive: bool = False
 
     def describe(self) -> str:
         return f"bind mount {self.source} on {self.target}"
@@ -209,21 +227,6 @@ class Namespaces(Record):
     time_offsets: str = ""
     names: tuple[str, ...] = ()
     """Every type that config.json lists, new or joined."""
-
-
-class IdMap(Record):
-    """One line of uid_map or gid_map (user_namespaces(7))."""
-
-    inside: int
-    outside: int
-    size: int
-
-
-class IdMaps(Record):
-    """The id maps of a new user namespace."""
-
-    uids: tuple[IdMap, ...]
-    gids: tuple[IdMap, ...]
 
 
 class Rootfs(Record):

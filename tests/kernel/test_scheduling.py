@@ -57,7 +57,11 @@ def test_a_policy_that_makes_no_sense_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "priority", "said"),
-    [("IOPRIO_CLASS_BE", 6, "best-effort: prio 6"), ("IOPRIO_CLASS_IDLE", 0, "idle"), ("IOPRIO_CLASS_RT", 1, "realtime: prio 1")],
+    [
+        ("IOPRIO_CLASS_BE", 6, "best-effort: prio 6"),
+        ("IOPRIO_CLASS_IDLE", 0, "idle"),
+        ("IOPRIO_CLASS_RT", 1, "realtime: prio 1"),
+    ],
 )
 def test_io_priority(name: str, priority: int, said: str) -> None:
     def body() -> str:
@@ -73,10 +77,14 @@ def policies() -> set[str]:
         return {line.split()[1] for line in lines}
 
 
-@pytest.mark.requires("numa")
 @pytest.mark.parametrize(
     ("name", "nodes", "shown"),
-    [("MPOL_BIND", (0,), "bind:0"), ("MPOL_PREFERRED", (0,), "prefer:0"), ("MPOL_INTERLEAVE", (0,), "interleave:0"), ("MPOL_LOCAL", (), "local")],
+    [
+        ("MPOL_BIND", (0,), "bind:0"),
+        ("MPOL_PREFERRED", (0,), "prefer:0"),
+        ("MPOL_INTERLEAVE", (0,), "interleave:0"),
+        ("MPOL_LOCAL", (), "local"),
+    ],
 )
 def test_memory_policy(name: str, nodes: tuple[int, ...], shown: str) -> None:
     def body() -> tuple[set[str], set[str]]:
@@ -88,7 +96,9 @@ def test_memory_policy(name: str, nodes: tuple[int, ...], shown: str) -> None:
     assert apart(body, 0) == ({shown}, {"default"})
 
 
-@pytest.mark.parametrize(("name", "nodes"), [("MPOL_BIND", ()), ("MPOL_BIND", (1000,)), ("MPOL_DEFAULT", (0,))])
+@pytest.mark.parametrize(
+    ("name", "nodes"), [("MPOL_BIND", ()), ("MPOL_BIND", (1000,)), ("MPOL_DEFAULT", (0,))]
+)
 def test_a_memory_policy_and_nodes_that_do_not_fit_are_refused(name: str, nodes: tuple[int, ...]) -> None:
     def body() -> None:
         with pytest.raises(OSError, match="Invalid argument"):

@@ -6,8 +6,6 @@ the launcher's place and python is started twice.
 
 from __future__ import annotations
 
-import importlib.util
-import marshal
 import os
 import shlex
 import subprocess
@@ -20,6 +18,10 @@ from setuptools.command.build_py import build_py
 from distutils.command.build_scripts import build_scripts  # isort: skip
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "tools"))
+
+from freeze import write_frozen  # noqa: E402
+
 PYTHON_NAME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -32,7 +34,7 @@ class BinaryDistribution(Distribution):
 
 
 class BuildModules(build_py):
-    """Copy the package, then add frozen.pyc (pyrunc/_start.py says what is in it, and why)."""
+    """Copy the package, then add frozen.pyc."""
 
     def run(self) -> None:
         """Build into self.build_lib."""
@@ -59,34 +61,6 @@ class BuildLauncher(build_scripts):
         self.warn("pyrunc gets a script instead of its launcher: every command will take 10 to 40 ms more")
         launcher.write_bytes((HERE / "launcher/pyrunc.py").read_bytes())
         launcher.chmod(0o755)
-
-
-def write_frozen(root: Path) -> None:
-    """Write root/pyrunc/frozen.pyc from the modules of root/pyrunc.
-
-    Docstrings and asserts are left out (optimize=2): a tenth of what a command reads. A code object's file
-    name is in angle brackets: a relative one would be looked up in the working directory, the bundle.
-    """
-    codes = {}
-    for file in sorted(root.glob("pyrunc/**/*.py")):
-        parts = file.relative_to(root).with_suffix("").parts
-        name = ".".join(parts).removesuffix(".__init__")
-        codes[name] = (marshal.dumps(compile_module(file, root)), parts[-1] == "__init__")
-    index, before_end = {}, sum(len(code) for code, _ in codes.values())
-    for name, (code, package) in codes.items():
-        index[name] = (before_end, len(code), package)
-        before_end -= len(code)
-    start = compile_module(root / "pyrunc/_start.py", root, f"= {index}")
-    header = importlib.util.MAGIC_NUMBER + bytes(12)  # PEP 552: flags, time and size of an unchecked source
-    (root / "pyrunc/frozen.pyc").write_bytes(
-        header + marshal.dumps(start) + b"".join(code for code, _ in codes.values())
-    )
-
-
-def compile_module(file: Path, root: Path, modules: str = "= {}") -> object:
-    """Return a module's code object; `modules` is put in the place of _start.MODULES' empty value."""
-    source = file.read_text("utf-8").replace("bool]] = {}\n", f"bool]] {modules}\n")
-    return compile(source, f"<{file.relative_to(root)}>", "exec", dont_inherit=True, optimize=2)
 
 
 def compile_launcher(target: Path) -> bool:

@@ -23,22 +23,23 @@ class Record:
 
     _fields: tuple[str, ...] = ()
     _defaults: dict[str, object] = {}
+    _required: int = 0
 
     def __init_subclass__(cls) -> None:
         own = [name for name in cls.__dict__.get("__annotations__", ()) if not name.startswith("_")]
         cls._fields = cls._fields + tuple(name for name in own if name not in cls._fields)
         cls._defaults = {name: getattr(cls, name) for name in cls._fields if hasattr(cls, name)}
+        cls._required = sum(name not in cls._defaults for name in cls._fields)
 
     def __init__(self, *values: Any, **named: Any) -> None:
         fields = self._fields
-        if not named and len(values) == len(fields):
-            self.__dict__.update(zip(fields, values, strict=True))
-            return
         if len(values) > len(fields):
             raise TypeError(f"{type(self).__name__} takes {len(fields)} values, {len(values)} were given")
         state = self.__dict__
         state.update(self._defaults)
         state.update(zip(fields, values, strict=False))
+        if not named and len(values) >= self._required:
+            return  # the usual case; fields without a default come first
         state.update(named)
         if len(state) != len(fields) or not state.keys() <= set(fields):
             wrong = sorted(set(fields) ^ state.keys())

@@ -74,14 +74,16 @@ class Cgroup:
     """A container's cgroups in all hierarchies, by what the state file says about them."""
 
     def __init__(
-        self, paths: tuple[str, ...], made: tuple[str, ...] = (), layout: CgroupLayout | None = None
+        self, paths: tuple[str, ...], made: tuple[str, ...] | None = None, layout: CgroupLayout | None = None
     ) -> None:
         """`paths` are the container's directories, `made` all that create made, children before parents.
+
+        Without `made` the leaves are taken for made and their parents are not.
 
         Raises CgroupError if a path is one that `guard` refuses.
         """
         self.paths = paths
-        self.made = made
+        self.made = paths if made is None else made
         self._layout = layout or read_layout()
         self._hierarchies = {path: guard(path, self._layout) for path in paths}
 
@@ -216,7 +218,8 @@ class Cgroup:
         missing is fine. Raises CgroupError naming what is left.
         """
         deadline, pause = monotonic() + _PATIENCE, 0.001
-        left = [path for path in self.paths if not _remove_tree(path)]
+        # runtime.md, "Delete": what was there before create stays.
+        left = [path for path in self.paths if path in self.made and not _remove_tree(path)]
         while left:
             if monotonic() > deadline:
                 raise CgroupError(f"cannot remove the cgroups {', '.join(left)}: still in use")

@@ -223,3 +223,11 @@ def _try_write(path: str, value: str) -> None:
         _write(path, value)
     except FileNotFoundError:
         return
+
+
+def freezer_file(plan: CgroupPlan) -> str:
+    """Return the file that tells whether the container is frozen, "" where it cannot be."""
+    for directory in plan.directories:
+        if "freezer" in directory.hierarchy.controllers:
+            return f"{directory.path}/freezer.state"
+    return f"{plan.unified.path}/cgroup.freeze" if plan.unified else ""

@@ -25,15 +25,20 @@ def read_layout(proc: str = "/proc/self") -> CgroupLayout:
         mounts = _mounts(read_file(f"{proc}/mountinfo"))
     except OSError as err:
         raise CgroupError(f"cannot read the cgroups of {proc}: {reason(err)}") from err
-    found = [_hierarchy(mount, own) for mount in mounts]
     hierarchies: dict[tuple[str, ...], Hierarchy] = {}
-    for each in found:
+    for mount in mounts:
+        each = _hierarchy(mount, own)
         if each is not None:
-            known = hierarchies.setdefault(each.controllers if each.version == 1 else (), each)
+            key = each.controllers if each.version == 1 else ()
+            known = hierarchies.get(key)
             # Where a hierarchy is mounted twice, as in a container's rootfs, the usual place is the host's.
-            if not known.mount.startswith("/sys/fs/cgroup") and each.mount.startswith("/sys/fs/cgroup"):
-                hierarchies[each.controllers if each.version == 1 else ()] = each
+            if known is None or _is_usual(each) > _is_usual(known):
+                hierarchies[key] = each
     return CgroupLayout(tuple(hierarchies.values()))
+
+
+def _is_usual(hierarchy: Hierarchy) -> bool:
+    return hierarchy.mount.startswith("/sys/fs/cgroup")
 
 
 def read_file(path: str) -> str:

@@ -137,6 +137,7 @@ def _intentions(plan: Plan) -> State:
         cgroup_leaves=tuple(each.path for each in plan.cgroup.directories if each.path in made),
         cgroup_made=made,
         hooks={"poststart": _kept(plan.hooks.poststart), "poststop": _kept(plan.hooks.poststop)},
+        freezer=cgroups.freezer_file(plan.cgroup),
         host_mounts=plan.rootfs.entry == "chroot",
         private_pids="pid" in plan.namespaces.names,
     )

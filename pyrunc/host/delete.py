@@ -10,7 +10,6 @@ import posix
 
 from pyrunc.errors import HookError, PyruncError, StateError, StatusError, reason
 from pyrunc.kernel.pidfd import open_process, send_signal, wait_for_end
-from pyrunc.plan.steps import Hook
 from pyrunc.state.status import CREATED, CREATING, STOPPED, status_of
 from pyrunc.sync import state_document
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from pyrunc.plan.steps import Hook
     from pyrunc.state.store import Entry, State
 
 _SIGKILL = 9
@@ -148,6 +148,8 @@ def _run_poststop(state: State, warn: Callable[[str], None]) -> None:
 
 def kept_hook(saved: dict[str, Any]) -> Hook:
     """Make a hook of what state.json keeps of it."""
+    from pyrunc.plan.steps import Hook
+
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
     try:
         return Hook(**fields)

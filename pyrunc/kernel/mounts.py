@@ -35,7 +35,7 @@ VALUE_MAX = 255
 
 
 def new_filesystem(fstype: str, source: str, options: tuple[str, ...], attributes: int) -> int:
-    """Return the fd of a new, detached mount: fsopen(2), fsconfig(2) for each option, fsmount(2).
+    """Return an O_PATH fd of a new, detached mount: fsopen(2), fsconfig(2) for each option, fsmount(2).
 
     Options are "key=value", or "key" alone for a flag; `attributes` are MOUNT_ATTR_*. Raises OSError whose
     text ends with what the filesystem logged; ENODEV means that the kernel does not know the filesystem,
@@ -55,7 +55,7 @@ def new_filesystem(fstype: str, source: str, options: tuple[str, ...], attribute
 
 
 def open_tree(path: str, dirfd: int = AT_FDCWD, recursive: bool = False, follow: bool = True) -> int:
-    """Return the fd of a detached copy of a mount, or of the part of it below a directory: open_tree(2).
+    """Return an O_PATH fd of a detached copy of a mount, or of what is below a directory: open_tree(2).
 
     With path "" the copy is of what `dirfd` refers to. Raises OSError; EINVAL for an unbindable mount.
     """

@@ -6,13 +6,11 @@ Telling them apart: pidfd.
 from __future__ import annotations
 
 import _struct
-import fcntl
 import posix
 import select
 import time
 
 from pyrunc.kernel import libc
-from pyrunc.kernel.flags import F_DUPFD_CLOEXEC
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
@@ -29,6 +27,7 @@ OUTPUT_KEPT = 4096
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _O_PATH = 0o10000000
 _PIPE_SIZE = 65536  # pipe(7), default capacity
+_INT_MAX = 2**31 - 1
 
 
 class Outcome(Record):
@@ -56,7 +55,8 @@ def run_program(
 
     It gets default signals, a process group of its own, `stdin` on a pipe, and one pipe for stdout and
     stderr. After `timeout` seconds the group is killed. Entries of `env` without "=" are left out. Raises
-    OSError when it cannot be started (posix_spawn(3)). SIGCHLD must not be ignored by the caller.
+    OSError when it cannot be started (posix_spawn(3)). SIGCHLD must not be ignored by the caller, and
+    descriptors that the caller's caller leaked must have been marked close-on-exec.
     """
     with _Pipes() as pipes:
         pid = _spawn(path, argv, _mapping(env), pipes, cwd)
@@ -149,8 +149,8 @@ def _mapping(env: Mapping[str, str] | tuple[str, ...]) -> Mapping[str, str]:
 class _Pipes:
     """The pipes to and from a program, all four ends, closed together.
 
-    The reading end of stdin stays open here too: so writing to a program that has closed its own can give no
-    SIGPIPE, and to one that never reads the pipe is full and not writable, and that is all.
+    The program's ends stay open here too: so writing to a program that has closed its stdin gives no SIGPIPE,
+    and to one that never reads the pipe is full and not writable, and that is all.
     """
 
     def __init__(self) -> None:
@@ -172,10 +172,10 @@ class _Pipes:
         self._open.append(fd)
         return fd
 
-    def close(self, fd: int) -> None:
-        """Close one end early."""
-        self._open.remove(fd)
-        posix.close(fd)
+    def end_stdin(self) -> None:
+        """Close the writing end of stdin, so that the program sees its end."""
+        self._open.remove(self.stdin)
+        posix.close(self.stdin)
 
 
 def _spawn(path: str, argv: tuple[str, ...], env: Mapping[str, str], pipes: _Pipes, cwd: str) -> int:
@@ -183,11 +183,10 @@ def _spawn(path: str, argv: tuple[str, ...], env: Mapping[str, str], pipes: _Pip
 
     It cannot change directory, so we do, there and back.
     """
-    # Above 2 first, or the first dup2 could cover what the second is to copy, if our own 0 to 2 were closed.
-    stdin, output = (
-        pipes.add(fcntl.fcntl(fd, F_DUPFD_CLOEXEC, 3)) for fd in (pipes.stdin_reader, pipes.output_writer)
-    )
-    streams = [(posix.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((stdin, output, output))]
+    # Should our own 0 to 2 be closed, the pipes took these numbers. Still no copy covers what the next one
+    # copies: the first end goes first, and the last, the fourth one that was opened, is above 2.
+    ends = (pipes.stdin_reader, pipes.output_writer, pipes.output_writer)
+    streams = [(posix.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate(ends)]
     here = pipes.add(posix.open(".", _O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)) if cwd else -1
     try:
         if cwd:
@@ -204,40 +203,37 @@ def _spawn(path: str, argv: tuple[str, ...], env: Mapping[str, str], pipes: _Pip
     finally:
         if cwd:
             posix.fchdir(here)
-        for fd in (output, pipes.output_writer):  # so that the end of the output can be seen
-            pipes.close(fd)
 
 
 def _attend(pid: int, pidfd: int, pipes: _Pipes, stdin: bytes, timeout: float | None) -> tuple[bytes, bool]:
     """Feed and drain a program until it ends; its own end counts, since a daemon may hold on to the pipes."""
     deadline = None if timeout is None else time.monotonic() + timeout
     poll = select.poll()
-    # The pidfd first, as poll(2) looks at them in this order: once it says "ended", all output is there to
-    # be seen.
+    # The pidfd first, as poll(2) looks at them in this order: once it says "ended", the output is all there.
     for fd, events in ((pidfd, select.POLLIN), (pipes.output, select.POLLIN), (pipes.stdin, select.POLLOUT)):
         poll.register(fd, events)
     kept, timed_out, ended = b"", False, False
     while not ended:
         ready = {fd for fd, _ in poll.poll(_milliseconds_to(deadline))}
-        if deadline is not None and time.monotonic() >= deadline:
+        ended = pidfd in ready
+        if deadline is not None and time.monotonic() >= deadline and not ended:
             _kill_group(pid)
             timed_out, deadline = True, None
+        if pipes.output in ready:
+            kept = (kept + posix.read(pipes.output, _PIPE_SIZE))[-OUTPUT_KEPT:]
         if pipes.stdin in ready:
             stdin = stdin[posix.write(pipes.stdin, stdin) :]
             if not stdin:
                 poll.unregister(pipes.stdin)
-                pipes.close(pipes.stdin)
-        ended = pidfd in ready
-        if pipes.output in ready:
-            piece = posix.read(pipes.output, _PIPE_SIZE)  # all that a pipe holds
-            kept = (kept + piece)[-OUTPUT_KEPT:]
-            if not piece:
-                poll.unregister(pipes.output)
+                pipes.end_stdin()
     return kept, timed_out
 
 
 def _milliseconds_to(deadline: float | None) -> int | None:
-    return None if deadline is None else max(0, int((deadline - time.monotonic()) * 1000) + 1)
+    if deadline is None:
+        return None
+    # poll(2) takes an int; a longer timeout than that is looked at again
+    return min(max(0, int((deadline - time.monotonic()) * 1000) + 1), _INT_MAX)
 
 
 def _kill_group(pid: int) -> None:

@@ -241,7 +241,9 @@ def library_version() -> str:
     """Return libseccomp's version, "2.5.4": another one may know more system calls, and compile differently."""
     library = libc.open_library(_SONAME)
     version = libc.declare("seccomp_version", restype=c_pointer, check=libc.check_pointer, library=library)
-    copy = libc.declare("memcpy", c_pointer, c_pointer, libc.c_ulong, restype=c_pointer, check=libc.check_pointer)
+    copy = libc.declare(
+        "memcpy", c_pointer, c_pointer, libc.c_ulong, restype=c_pointer, check=libc.check_pointer
+    )
     numbers = bytearray(12)
     copy(numbers, version(), 12)
     return ".".join(str(number) for number in _struct.unpack("=3I", numbers))

@@ -8,6 +8,7 @@ from pyrunc.kernel.pidfd import alive
 from pyrunc.state.store import START_FIFO, Entry, State
 
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
+_FROZEN = (b"FROZEN", b"FREEZING", b"1")  # freezer.state of cgroup v1, cgroup.freeze of v2
 
 
 def status_of(entry: Entry, state: State | None) -> str:
@@ -22,7 +23,7 @@ def status_of(entry: Entry, state: State | None) -> str:
         return CREATING if alive(state.creator, state.creator_start) else STOPPED
     if not alive(state.pid, state.start_time):
         return STOPPED
-    if _frozen(state):
+    if state.freezer and _read(state.freezer) in _FROZEN:
         return PAUSED
     return CREATED if _waits_for_start(entry) else RUNNING
 
@@ -36,18 +37,10 @@ def _waits_for_start(entry: Entry) -> bool:
     return True
 
 
-def _frozen(state: State) -> bool:
-    return any(
-        _read(f"{leaf}/{name}") == frozen
-        for leaf in state.cgroup_leaves
-        for name, frozen in (("freezer.state", b"FROZEN"), ("cgroup.freeze", b"1"))
-    )
-
-
 def _read(path: str) -> bytes:
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:  # another hierarchy's directory has no such file
+    except OSError:  # a cgroup that is gone freezes nobody
         return b""
     try:
         return posix.read(fd, 64).strip()

@@ -35,7 +35,7 @@ class State(Record):
 
     `status` is "creating" until create is done, then "created": what became of the container since is asked of
     the kernel, see status.py. `pid` and `start_time` (clock ticks since boot) name the init, `creator*` the create
-    that is, or was, at work. `hooks` are the poststart and poststop hooks, as kept for later commands.
+    that is, or was, at work. `freezer` is the file that tells whether the container is paused. `hooks` are the poststart and poststop hooks, as kept for later commands.
     """
 
     id: str
@@ -53,6 +53,7 @@ class State(Record):
     cgroup_leaves: tuple[str, ...] = ()
     cgroup_made: tuple[str, ...] = ()
     hooks: dict[str, list[dict[str, Any]]] = {}
+    freezer: str = ""
     host_mounts: bool = False
     private_pids: bool = True
 

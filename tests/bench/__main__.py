@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench import bundle
-from tests.bench.measure import CommandError, Runtime, measure_memory, measure_round
+from tests.bench.measure import CommandError, Runtime, compile_peak, measure_memory, measure_round
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WARM_UP_ROUNDS = 2
@@ -81,10 +81,10 @@ def collect(runtimes: list[Runtime], folder: Path, rounds: int) -> tuple[Samples
     for number in range(-WARM_UP_ROUNDS, rounds):
         for runtime in rotated(runtimes, number):
             add(times[runtime.name], measure_round(runtime, short, long), number >= 0)
-    busybox = shutil.which("busybox")
-    for number in range(MEMORY_ROUNDS if busybox else 0):
+    peak = compile_peak(folder)
+    for number in range(MEMORY_ROUNDS if peak else 0):
         for runtime in rotated(runtimes, number):
-            add(memory[runtime.name], measure_memory(runtime, long, busybox or ""))
+            add(memory[runtime.name], measure_memory(runtime, short, long, peak))
     return times, memory
 
 
@@ -105,8 +105,9 @@ def table(title: str, samples: Samples, goals: dict[str, float]) -> str:
     names = list(samples)
     base = "runc" if "runc" in names else names[0]
     others = [name for name in names if name != base]
-    goal = [f"goal {others[0]}"] if goals and others and base == "runc" else []
-    rows = [[title, *(f"{name} median (min)" for name in names), *(f"{name}/{base}" for name in others), *goal]]
+    goal = ["goal"] if goals and {"pyrunc", "runc"} <= set(names) else []
+    ratios = [f"{name}/{base}" for name in others]
+    rows = [[title, *(f"{name} median (min)" for name in names), *ratios, *goal]]
     for what in samples[base]:
         medians = {name: statistics.median(samples[name][what]) for name in names}
         row = [what, *(f"{medians[name]:.2f} ({min(samples[name][what]):.2f})" for name in names)]

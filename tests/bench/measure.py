@@ -63,7 +63,7 @@ class Runtime:
         return int(self.pid_file.read_text())
 
     def wait_for_init(self) -> float:
-        """Wait until the container's init has ended; it is our child, since we are a subreaper. Milliseconds."""
+        """Wait until the container's init, our child since we are a subreaper, has ended. Milliseconds."""
         begin = time.perf_counter()
         os.waitpid(self.init_pid(), 0)
         return (time.perf_counter() - begin) * 1000
@@ -95,20 +95,30 @@ def measure_round(runtime: Runtime, short: Path, long: Path) -> dict[str, float]
     return taken
 
 
-def measure_memory(runtime: Runtime, bundle: Path, busybox: str) -> dict[str, float]:
+def compile_peak(folder: Path) -> str:
+    """Compile peak.c and return the program's path, or "" where there is no compiler."""
+    program = str(folder / "peak")
+    source = str(Path(__file__).with_name("peak.c"))
+    try:
+        subprocess.run(["cc", "-O2", "-o", program, source], check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return program
+
+
+def measure_memory(runtime: Runtime, short: Path, long: Path, peak: str) -> dict[str, float]:
     """Return the peak resident memory of each command, and what the waiting init has to itself, in MiB.
 
-    A process inherits the peak of whoever started it across exec, so that nothing started by python seems
-    smaller than python. busybox's `time` is small itself. Raises CommandError.
+    `peak` is the compiled peak.c. Raises CommandError.
     """
-    peak = runtime.folder / "peak"
+    output = runtime.folder / "peak"
 
     def measured(command: list[str]) -> float:
-        runtime.time([busybox, "time", "-f", "%M", "-o", str(peak), *command])
-        return int(peak.read_text().split()[-1]) / 1024
+        runtime.time([peak, str(output), *command])
+        return int(output.read_text()) / 1024
 
-    used = {"run": measured(runtime.creating("run", bundle))}
-    used["create"] = measured(runtime.creating("create", bundle))
+    used = {"run": measured(runtime.creating("run", short))}
+    used["create"] = measured(runtime.creating("create", long))
     used["init waiting, private"] = private_memory(runtime.init_pid())
     used["state"] = measured(runtime.command("state", CONTAINER))
     used["start"] = measured(runtime.command("start", CONTAINER))

@@ -1,12 +1,16 @@
 """What the kernel would answer to a system call under a filter: an interpreter of classic BPF (seccomp(2)).
 
-Only the instructions that seccomp allows and libseccomp emits. It shares nothing with the compiler, so the two
-can disagree.
+Only the instructions that seccomp allows and libseccomp emits. It shares nothing with the compiler, so the
+two can disagree.
 """
 
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 AUDIT_ARCH_X86_64 = 0xC000003E
 AUDIT_ARCH_I386 = 0x40000003
@@ -14,7 +18,7 @@ X32_SYSCALL_BIT = 0x40000000
 
 LOAD_WORD, RETURN, RETURN_A, AND = 0x20, 0x06, 0x16, 0x54
 JUMP, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_EQUAL, JUMP_SET = 0x05, 0x15, 0x25, 0x35, 0x45
-TESTS = {
+TESTS: dict[int, Callable[[int, int], bool]] = {
     JUMP_EQUAL: lambda a, k: a == k,
     JUMP_GREATER: lambda a, k: a > k,
     JUMP_GREATER_EQUAL: lambda a, k: a >= k,

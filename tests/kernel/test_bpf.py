@@ -23,7 +23,7 @@ DENY_ALL = instruction(0xB7, 0, 0, 0) + EXIT
 
 
 class Cgroup:
-    """A cgroup v2 of our own, reached through a mount that nobody else sees, with a child in it to try things."""
+    """A cgroup v2 of our own, reached through a mount that nobody else sees."""
 
     def __enter__(self) -> Cgroup:
         self.root = mounts.new_filesystem("cgroup2", "", (), 0)

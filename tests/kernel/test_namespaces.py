@@ -68,6 +68,7 @@ def test_the_child_can_work_as_any_python() -> None:
                 os._exit(0)
             waited, _ = os.waitpid(grandchild, 0)
             os._exit(os.getpid() * 10 + (waited == grandchild))
+        os.close(writer)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), pid, os.read(reader, 100)
 
     status, pid, said = apart(body)
@@ -109,6 +110,7 @@ def test_a_sibling_has_no_exit_signal_of_its_own() -> None:
         if pid == 0:
             os.write(writer, str(os.getppid()).encode())
             os._exit(0)
+        os.close(writer)
         return int(os.read(reader, 100)), os.getppid()
 
     parent_of_sibling, our_parent = apart(body)

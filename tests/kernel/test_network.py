@@ -23,7 +23,7 @@ def speak_to_ourselves() -> bytes:
 
 def test_the_loopback_device_carries_packets_once_it_is_up() -> None:
     def body() -> bytes:
-        with pytest.raises(OSError, match="unreachable|assign"):
+        with pytest.raises(OSError, match=r"unreachable|assign"):
             speak_to_ourselves()
         network.loopback_up()
         network.loopback_up()  # again does no harm

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -45,7 +47,7 @@ def test_a_signal_counts_128_more() -> None:
 
 def test_stdin_arrives_whole_and_ends() -> None:
     data = os.urandom(1 << 20)
-    assert sh("sha256sum", stdin=data).output.split()[0] == __import__("hashlib").sha256(data).hexdigest()
+    assert sh("sha256sum", stdin=data).output.split()[0] == hashlib.sha256(data).hexdigest()
 
 
 def test_empty_stdin_ends_at_once() -> None:
@@ -97,12 +99,20 @@ def test_a_timeout_comes_while_output_never_pauses() -> None:
 
 
 def test_a_program_that_left_its_group_is_killed_too() -> None:
-    outcome = processes.run_program("/usr/bin/setsid", ("setsid", "sleep", "20"), {}, b"", 0.3)
-    assert outcome.timed_out
+    script = (
+        "import os, time; os.setpgid(0, os.getpgid(os.getppid())); print('left', flush=True); time.sleep(20)"
+    )
+    outcome = processes.run_program(sys.executable, ("python", "-I", "-c", script), {}, b"", 1)
+    assert outcome == processes.Outcome(128 + signal.SIGKILL, "left\n", True)
 
 
-def test_no_timeout_means_waiting() -> None:
-    assert sh("sleep 0.3; echo done", timeout=None) == processes.Outcome(0, "done\n", False)
+@pytest.mark.parametrize("timeout", [None, 1e10])
+def test_no_timeout_means_waiting(timeout: float | None) -> None:
+    assert sh("sleep 0.3; echo done", timeout=timeout) == processes.Outcome(0, "done\n", False)
+
+
+def test_a_program_that_closes_its_output_is_waited_for() -> None:
+    assert sh("echo done; exec >&- 2>&-; sleep 0.3; exit 5") == processes.Outcome(5, "done\n", False)
 
 
 def test_a_daemon_that_keeps_the_pipes_does_not_hold_us(tmp_path: Path) -> None:
@@ -152,10 +162,12 @@ def test_signals_are_default_and_unblocked() -> None:
 
 def test_no_descriptor_of_ours_is_inherited_or_left_open() -> None:
     before = os.listdir("/proc/self/fd")
+    leaked = {fd for fd in before if fd not in "012" and os.path.exists(f"/proc/self/fd/{fd}")}
+    leaked = {fd for fd in leaked if os.get_inheritable(int(fd))}  # by whoever started the tests
     secret = os.open("/", os.O_RDONLY)
-    output = sh("ls /proc/self/fd | tr '\\n' ' '").output
+    output = processes.run_program("/bin/ls", ("ls", "/proc/self/fd"), {}, b"", 10).output
     os.close(secret)
-    assert output == "0 1 2 3 "  # 3: ls reads the directory
+    assert set(output.split()) - leaked == {"0", "1", "2", "3"}  # 3: the directory that ls reads
     assert os.listdir("/proc/self/fd") == before
 
 

@@ -38,7 +38,11 @@ def test_realtime_with_a_priority_and_a_flag() -> None:
 def test_deadlines_are_passed_in_nanoseconds() -> None:
     def body() -> str:
         scheduling.set_scheduler(
-            SCHEDULERS["SCHED_DEADLINE"], runtime=1_000_000, deadline=20_000_000, period=30_000_000
+            SCHEDULERS["SCHED_DEADLINE"],
+            flags=SCHEDULER_FLAGS["SCHED_FLAG_RESET_ON_FORK"],  # or we could start no chrt
+            runtime=1_000_000,
+            deadline=20_000_000,
+            period=30_000_000,
         )
         text = said_by("chrt", "-p", str(os.getpid()))
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

@@ -207,14 +207,14 @@ class Bundle:
         kept = {key: value for key, value in os.environ.items() if key not in dropped}
         return {**kept, host.TOKEN_VARIABLE: self.token, **more}
 
-    def execute(self, command: Sequence[str | Path], *, stdin: str = "", **more: Any) -> Result:
+    def execute(self, command: Sequence[str | Path], *, stdin: str = "", stdin_fd: int = -1, **more: Any) -> Result:
         """Run any program in the runtime's place. Output goes through files: a pipe would stay open in the container."""
         self._calls += 1
         out, err, inp = (self.dir / f"{self._calls}.{kind}" for kind in ("out", "err", "in"))
         inp.write_text(stdin)
         more.setdefault("env", self.environment())
         with inp.open() as source, out.open("w") as stdout, err.open("w") as stderr:
-            streams = {"stdin": source, "stdout": stdout, "stderr": stderr, "timeout": TIMEOUT, "check": False}
+            streams = {"stdin": source if stdin_fd < 0 else stdin_fd, "stdout": stdout, "stderr": stderr, "timeout": TIMEOUT, "check": False}
             done = subprocess.run(list(command), **{**streams, **more})
         return Result(tuple(map(str, command)), done.returncode, _text(out), _text(err))
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TOKEN_VARIABLE = "PYRUNC_TEST"
+NUM_THREADS = 17  # in what _stat returns: proc_pid_stat(5) counts from 1 and has two fields more
 
 
 class Mount(NamedTuple):
@@ -84,7 +85,9 @@ def _pids() -> Iterator[int]:
 
 
 def _is_alive(pid: int) -> bool:
-    return _stat(pid)[:1] not in (["Z"], ["X"], [])
+    """A process whose first thread has ended is a zombie by name, and yet lives as long as it has other threads."""
+    stat = _stat(pid)
+    return bool(stat) and (stat[0] not in "ZX" or int(stat[NUM_THREADS]) > 1)
 
 
 def _stat(pid: int) -> list[str]:
@@ -162,4 +165,4 @@ def reap() -> None:
     """Collect adopted children that have ended. Call it only while no subprocess of the test is running."""
     for pid in _pids():
         if _stat(pid)[:2] == ["Z", str(os.getpid())]:
-            os.waitpid(pid, 0)
+            os.waitpid(pid, os.WNOHANG)

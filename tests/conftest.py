@@ -174,6 +174,14 @@ def _can_mount_overlay() -> bool:
 
 
 NOBODY = 65534
+# Become nobody, who has subordinate ids 200000 to 264999 for as long as the program runs: the files of the host stay as they are.
+SUBORDINATE = [
+    *("unshare", "--mount", "sh", "-c"),
+    "for file in subuid subgid; do mount -t tmpfs t /mnt && echo nobody:200000:65000 > /mnt/$file"
+    " && mount --bind /mnt/$file /etc/$file && umount -l /mnt || exit 99; done;"
+    ' exec setpriv --reuid nobody --regid nogroup --clear-groups "$@"',
+    "sh",
+]
 CGROUP_TYPES = {"cgroup1": "cgroup", "cgroup2": "cgroup2"}
 
 PROBES: dict[str, Callable[[], bool]] = {
@@ -190,5 +198,5 @@ PROBES: dict[str, Callable[[], bool]] = {
     "crun": lambda: _works("crun", "--version"),
     "strace": lambda: _works("strace", "true"),
     "unprivileged-user": lambda: _works("unshare", "-U", "--map-root-user", "true", user=NOBODY),
-    "subuid": lambda: _works("unshare", "-U", "--map-auto", "--map-root-user", "true", user=NOBODY),
+    "newuidmap": lambda: _works(*SUBORDINATE, "unshare", "-U", "--map-auto", "--map-root-user", "true"),
 }

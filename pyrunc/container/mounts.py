@@ -82,11 +82,24 @@ def mount_bind(step: MountBind, root: Root) -> None:
         tree = open_source(step)
     target = _target_for(tree, step.target, root)
     try:
-        mounts.set_attributes(tree, set=step.attributes.set, clear=step.attributes.clear)
-        _change(tree, step.attributes)
+        if step.recursive:
+            mounts.set_attributes(tree, set=step.attributes.set, clear=step.attributes.clear)
+            _change(tree, step.attributes)
+        else:
+            _change_single(tree, step.attributes)
         _attach(tree, target, step.target, root)
     finally:
         posix.close(target)
+
+
+def _change_single(tree: int, attributes: Attributes) -> None:
+    """Change a tree that is one mount: what is for all mounts below is for it alone, in one call."""
+    mounts.set_attributes(
+        tree,
+        set=attributes.set & ~attributes.recursive_clear | attributes.recursive_set,
+        clear=attributes.clear | attributes.recursive_clear,
+        propagation=attributes.propagation[-1] & ~flags.MS_REC,
+    )
 
 
 def open_source(step: MountBind) -> int:

@@ -91,7 +91,7 @@ def create(order: Order, say: Callable[[str], None]) -> Created:
         pid = child.start_inside(plan, channels.theirs, inherited, cgroup_fd, say)
         channels.theirs.close()
         _close(inherited, cgroup_fd)
-        state = _remember(entry, state, pid, channels.ours)
+        state = _name(state, pid, channels.ours)
         pty = _attend(plan, facts, state, channels.ours, cgroup_fd >= 0)
         state = state.but(status=CREATED, cgroup_leaves=tuple(each.path for each in plan.cgroup.directories))
         entry.save(state)
@@ -163,13 +163,12 @@ def _close(inherited: Inherited, cgroup_fd: int) -> None:
             posix.close(fd)
 
 
-def _remember(entry: Entry, state: State, pid: int, ours: Channel) -> State:
+def _name(state: State, pid: int, ours: Channel) -> State:
+    """Add the child to the state, which is saved when it is created: should we be killed before, the child is too."""
     if pid == 0:
         ours.expect(sync.ROOTFS_READY)  # raises what the stage said
         raise SyncError("the process that joins namespaces died")
-    state = state.but(pid=pid, start_time=start_time(pid))
-    entry.save(state)
-    return state
+    return state.but(pid=pid, start_time=start_time(pid))
 
 
 def _attend(plan: Plan, facts: Facts, state: State, ours: Channel, in_cgroup: bool) -> int:

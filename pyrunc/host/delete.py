@@ -150,7 +150,9 @@ def kept_hook(saved: dict[str, Any]) -> Hook:
     """Make a hook of what state.json keeps of it."""
     from pyrunc.plan.steps import Hook
 
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()
+    }
     try:
         return Hook(**fields)
     except TypeError as err:

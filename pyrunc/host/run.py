@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 
-from pyrunc.errors import PyruncError
+from pyrunc.errors import NotFoundError
 from pyrunc.host.create import Created, Order, create
 from pyrunc.host.delete import destroy
-from pyrunc.host.start import start
+from pyrunc.host.start import start_created
 from pyrunc.kernel.processes import exit_status
-from pyrunc.state.store import open_entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,9 +37,9 @@ def run(order: Order, keep: bool, subreaper: bool, say: Callable[[str], None], w
 
 
 def _start(created: Created, warn: Callable[[str], None]) -> None:
-    with open_entry(created.entry.root, created.entry.id) as entry:
-        created.entry.close()  # and with it the lock that create held
-        start(entry, warn)
+    """Start what create has just made, under the lock that it holds; then let other commands at it."""
+    start_created(created.entry, created.state, warn)
+    created.entry.unlock()
 
 
 def _explain_kill(created: Created, status: int, warn: Callable[[str], None]) -> None:
@@ -56,12 +55,10 @@ def _explain_kill(created: Created, status: int, warn: Callable[[str], None]) ->
 def _finish(created: Created, warn: Callable[[str], None]) -> None:
     """Destroy what is left; somebody else may have deleted it already."""
     try:
-        with open_entry(created.entry.root, created.entry.id) as entry:
-            entry.lock()
-            destroy(entry, entry.load(), poststop=True, warn=warn)
-    except PyruncError as err:
-        if "does not exist" not in err.message:
-            raise
+        created.entry.lock()
+        destroy(created.entry, created.state, poststop=True, warn=warn)
+    except NotFoundError:
+        return
 
 
 def detach(order: Order, say: Callable[[str], None], warn: Callable[[str], None]) -> None:

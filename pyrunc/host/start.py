@@ -33,13 +33,18 @@ def start(entry: Entry, warn: Callable[[str], None]) -> State:
     status = status_of(entry, state)
     if state is None or status != CREATED:
         raise StatusError(f"cannot start container {entry.id} that is {status}", "start needs a created one")
+    start_created(entry, state, warn)
+    return state
+
+
+def start_created(entry: Entry, state: State, warn: Callable[[str], None]) -> None:
+    """Start a container that is known to be created and locked by us."""
     try:
         _run_program(entry, state)
         _run_poststart(state)
     except HookError:
         destroy(entry, state, poststop=True, warn=warn)
         raise
-    return state
 
 
 def _run_program(entry: Entry, state: State) -> None:

@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+_NEWEST = 40  # CAP_CHECKPOINT_RESTORE, since Linux 5.9
 _VERSION_3 = 0x20080522  # capset(2): two 32 bit words for each set
 
 
@@ -37,8 +38,10 @@ def last_capability() -> int:
     """Return the highest capability of this kernel: the last that prctl(2) PR_CAPBSET_READ does not refuse.
 
     Asked of the kernel and not of /proc/sys/kernel/cap_last_cap, which may be missing or a lie in a
-    container.
+    container. That it is the newest one we know takes two questions.
     """
+    if _is_known(_NEWEST) and not _is_known(_NEWEST + 1):
+        return _NEWEST
     number = 0
     while _is_known(number + 1):
         number += 1
@@ -54,13 +57,17 @@ def in_bounding(capability: int) -> bool:
 
 
 def drop_bounding(keep: Collection[int]) -> None:
-    """PR_CAPBSET_DROP everything this kernel knows that is not in `keep`. Needs CAP_SETPCAP.
+    """PR_CAPBSET_DROP everything this kernel knows that is not in `keep`.
 
-    Raises OSError.
+    Raises OSError; EPERM without CAP_SETPCAP, unless there is nothing to drop.
     """
     for capability in range(last_capability() + 1):
-        if capability not in keep and in_bounding(capability):
-            _drop(capability)
+        if capability not in keep:
+            try:
+                _drop(capability)
+            except PermissionError:
+                if in_bounding(capability):
+                    raise
 
 
 def set_sets(effective: Collection[int], permitted: Collection[int], inheritable: Collection[int]) -> None:

@@ -264,4 +264,4 @@ def _cgroup_mount(where: str, target: str, options: Options, place: Place, hiera
     if source is None or place.user_namespace:
         # CVE-2023-25809: never leave the host's cgroups writable to a container that is not confined to its own.
         attributes = attributes.but(set=attributes.set | _RDONLY)
-    return MountBind(where, source or hierarchy.mount + hierarchy.own.rstrip("/"), target, True, attributes)
+    return MountBind(where, source or hierarchy.mount + hierarchy.own.rstrip("/"), target, False, attributes)

@@ -122,6 +122,10 @@ class Entry:
         if posix.fstat(self.directory).st_nlink == 0:
             raise NotFoundError(f"container {self.id} does not exist")
 
+    def unlock(self) -> None:
+        """Let other commands at the container again."""
+        fcntl.flock(self.directory, fcntl.LOCK_UN)
+
     def _try_lock(self) -> bool:
         try:
             fcntl.flock(self.directory, fcntl.LOCK_EX | fcntl.LOCK_NB)

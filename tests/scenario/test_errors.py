@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -170,7 +172,7 @@ def set_unknown_namespace(bundle: Bundle) -> None:
 
 
 def set_hostname_of_the_host(bundle: Bundle) -> None:
-    bundle.without_namespace("uts").set(hostname="x")
+    bundle.without_namespace("uts").set(hostname=os.uname().nodename)
 
 
 def set_unknown_rlimit(bundle: Bundle) -> None:
@@ -178,11 +180,12 @@ def set_unknown_rlimit(bundle: Bundle) -> None:
 
 
 def set_host_sysctl(bundle: Bundle) -> None:
-    bundle.linux(sysctl={"vm.swappiness": "60"})
+    bundle.linux(sysctl={"vm.swappiness": Path("/proc/sys/vm/swappiness").read_text().strip()})
 
 
 def set_sysctl_without_its_namespace(bundle: Bundle) -> None:
-    bundle.without_namespace("network").linux(sysctl={"net.ipv4.ip_forward": "1"})
+    now = Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()
+    bundle.without_namespace("network").linux(sysctl={"net.ipv4.ip_forward": now})
 
 
 def set_masked_relative(bundle: Bundle) -> None:

@@ -47,11 +47,16 @@ def test_namespace_that_is_not_listed_is_inherited(bundle: Bundle, kind: str) ->
     assert bundle.without_namespace(kind).probe("self")["ns"][PROC_NAMES[kind]] == own_namespace(kind)
 
 
-@pytest.mark.differs_from_runc("wants a /proc in the rootfs, and leaves its bind of the rootfs mounted on the host")
+@pytest.mark.differs_from_runc("wants a /proc in the rootfs, and leaves its bind of the rootfs mounted")
 def test_inherited_mount_namespace(bundle: Bundle) -> None:
-    """Without mounts of its own such a container is a chroot, and the host's mounts stay as they are."""
-    bundle.without_namespace("mount").set(mounts=[])
-    result = bundle.run("sh", "-c", "echo in $(pwd); ls /bin/probe")
+    """Without mounts of its own such a container is a chroot. The namespace is not the host's: a mistake could be costly."""
+    with holder(bundle, "--mount") as pid:
+        mountinfo = Path(f"/proc/{pid}/mountinfo")
+        before = mountinfo.read_text()
+        bundle.without_namespace("mount").set(mounts=[])
+        wrap = ["nsenter", "--mount", f"--target={pid}"]
+        result = bundle.run("sh", "-c", "echo in $(pwd); ls /bin/probe", wrap=wrap)
+        assert mountinfo.read_text() == before
     assert result.ok().stdout == "in /\n/bin/probe\n"
 
 

@@ -1,0 +1,78 @@
+"""Containers of an ordinary user: one id mapped to oneself, or more of them through newuidmap and newgidmap."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import NOBODY, SUBORDINATE
+
+if TYPE_CHECKING:
+    from tests.scenario.bundle import Bundle
+
+pytestmark = pytest.mark.requires("unprivileged-user")
+
+
+@pytest.fixture
+def rootless(bundle: Bundle) -> Bundle:
+    """A bundle that belongs to nobody, with the changes that `spec --rootless` makes to the default config."""
+    one = [{"containerID": 0, "hostID": NOBODY, "size": 1}]
+    bundle.namespace("user").linux(uidMappings=one, gidMappings=one).without_mount("/dev/pts")
+    bundle.mount("/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"])
+    del bundle.config["linux"]["cgroupsPath"]
+    give_away(bundle)
+    return bundle
+
+
+def give_away(bundle: Bundle) -> None:
+    """Busybox and the probe are shared with other bundles and stay root's: who may execute them need not own them."""
+    for folder, _, names in os.walk(bundle.dir):
+        os.chown(folder, NOBODY, NOBODY)
+        for name in names:
+            if name not in ("busybox", "probe"):
+                os.lchown(f"{folder}/{name}", NOBODY, NOBODY)
+
+
+def as_nobody(bundle: Bundle, *args: str, **more: Any) -> str:
+    bundle.process(args=list(args)).save()
+    return bundle.attempt("run", user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", **more).ok().stdout
+
+
+def test_ordinary_user_is_root_inside(rootless: Bundle) -> None:
+    assert as_nobody(rootless, "sh", "-c", "id -u; id -g; cat /proc/self/uid_map").split() == ["0", "0", "0", str(NOBODY), "1"]
+
+
+def test_files_belong_to_the_ordinary_user(rootless: Bundle) -> None:
+    as_nobody(rootless, "touch", "/file")
+    assert rootless.path("/file").stat().st_uid == NOBODY
+
+
+def test_setgroups_is_denied(rootless: Bundle) -> None:
+    """user_namespaces(7): without privileges a gid map may be written only after that."""
+    assert as_nobody(rootless, "cat", "/proc/self/setgroups") == "deny\n"
+
+
+def test_whole_life(rootless: Bundle) -> None:
+    user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    rootless.process(args=["/bin/probe", "sleep"]).create(**user)
+    rootless.attempt("start", **user).ok()
+    assert rootless.attempt("state", **user).ok().json()["status"] == "running"
+    rootless.attempt("kill", operands=["KILL"], **user).ok()
+    rootless.attempt("delete", "--force", **user).ok()
+
+
+def test_devices_are_there(rootless: Bundle) -> None:
+    assert as_nobody(rootless, "sh", "-c", "echo x > /dev/null; head -c 3 /dev/zero | wc -c").strip() == "3"
+
+
+@pytest.mark.requires("newuidmap")
+def test_more_ids_through_newuidmap(rootless: Bundle) -> None:
+    maps = [{"containerID": 0, "hostID": NOBODY, "size": 1}, {"containerID": 1, "hostID": 200000, "size": 1000}]
+    rootless.linux(uidMappings=maps, gidMappings=maps).process(user={"uid": 5, "gid": 6, "additionalGids": [7]})
+    rootless.process(args=["sh", "-c", "probe ids; cat /proc/self/setgroups"]).save()
+    said = rootless.attempt("run", wrap=SUBORDINATE, cwd="/").ok().stdout
+    assert '"uid":[5,5,5],"gid":[6,6,6]' in said
+    assert '"groups":[7]' in said
+    assert said.endswith("allow\n")

@@ -70,6 +70,7 @@ def init(plan: Plan, channel: Channel, inherited: Inherited, say: Callable[[str]
         channel.expect(sync.HOOKS_DONE)
         _run_hooks(plan, plan.hooks.create_container, "creating")
         program, env = _settle(plan, channel, inherited, root, umask, say)
+        _close_others(plan, channel, inherited.but(root=-1, trees={}, joins={}))
         # From here on the container may outlive create. Should that die before GO, expect hears the end of file.
         set_pdeathsig(0)
         channel.say(sync.READY)

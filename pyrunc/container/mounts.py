@@ -147,7 +147,7 @@ def _real_directory(target: str, root: Root) -> int:
 
 def _refuse_cover(target: str, fstype: str) -> None:
     """CVE-2019-16884: what covers /proc can swallow the writes that confine the process."""
-    plain = "/" + "/".join(part for part in target.split("/") if part not in ("", "."))
+    plain = _plain(target)
     covers_proc = plain == "/proc" or plain.startswith("/proc/")
     if covers_proc and plain not in _PROC_EXCEPTIONS and not (plain == "/proc" and fstype in ("proc", "bind")):
         raise StepError(f"cannot mount {fstype} on {target}: only procfs belongs there")
@@ -164,7 +164,7 @@ def _change(tree: int, attributes: Attributes) -> None:
 
 
 def _attach(tree: int, target: int, name: str, root: Root) -> None:
-    _verify_kernel_filesystem(tree, name)
+    _verify_kernel_filesystem(tree, target, name)
     mounts.move_mount(tree, target)
     if name.strip("/"):
         posix.close(tree)
@@ -174,10 +174,22 @@ def _attach(tree: int, target: int, name: str, root: Root) -> None:
     root.fd = tree
 
 
-def _verify_kernel_filesystem(tree: int, name: str) -> None:
-    """A bind on /proc has to bring a procfs: anything else can imitate /proc/self/attr (CVE-2019-16884)."""
-    if name == "/proc" and paths.filesystem_type(tree) != flags.PROC_SUPER_MAGIC:
+def _verify_kernel_filesystem(tree: int, target: int, name: str) -> None:
+    """A bind on /proc has to bring a procfs: anything else can imitate /proc/self/attr (CVE-2019-16884).
+
+    What was resolved counts too: a link in the image leads into /proc under another name (CVE-2023-28642).
+    """
+    plain = _plain(name)
+    if plain == "/proc":
+        wrong = paths.filesystem_type(tree) != flags.PROC_SUPER_MAGIC
+    else:
+        wrong = paths.filesystem_type(target) == flags.PROC_SUPER_MAGIC and plain not in _PROC_EXCEPTIONS
+    if wrong:
         raise StepError(f"cannot mount on {name}: only procfs belongs there")
+
+
+def _plain(path: str) -> str:
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def change_mount(step: ChangeMount, root: Root) -> None:

@@ -51,6 +51,7 @@ def open_pty(fd: int, proc_fd: int = -1) -> tuple[int, int, str]:
     """
     master = _open_master(fd, proc_fd)
     try:
+        _check_ptmx(posix.fstat(master))  # once more: nothing can come between the look and this fd
         fcntl.ioctl(master, TIOCSPTLCK, _struct.pack("i", 0))
         (number,) = _struct.unpack("I", fcntl.ioctl(master, TIOCGPTN, bytes(4)))
         slave = fcntl.ioctl(master, TIOCGPTPEER, _OPEN)

@@ -11,7 +11,7 @@ class Hierarchy(Record):
     `mount` is its mount point as seen by the runtime, `root` what of the hierarchy is mounted there (field 4
     of mountinfo, "/" unless we are in a container ourselves), `own` the runtime's own cgroup in it (from
     /proc/self/cgroup). `controllers` are kernel names; a v1 hierarchy without controllers has its
-    name instead ("name=systemd"). Joint v1 mounts (cpu,cpuacct) are one hierarchy with two controllers.
+    name instead ("name=systemd"). `writable`: we may make directories below our own cgroup. Joint v1 mounts (cpu,cpuacct) are one hierarchy with two controllers.
     """
 
     mount: str
@@ -19,6 +19,7 @@ class Hierarchy(Record):
     controllers: tuple[str, ...]
     own: str = "/"
     root: str = "/"
+    writable: bool = True
 
 
 class CgroupLayout(Record):
@@ -51,4 +52,6 @@ class Facts(Record):
     egid: int = 0
     in_user_namespace: bool = False
     last_capability: int = 40
+    privileged: bool = True
+    """We are root, and of the host, not only of a user namespace."""
     layout: CgroupLayout = CgroupLayout()

@@ -12,6 +12,7 @@ from pyrunc.plan.namespaces import has_new, has_own, plan_id_maps, plan_namespac
 from pyrunc.plan.process import plan_process
 from pyrunc.plan.rootfs import plan_identity, plan_masks, plan_rootfs
 from pyrunc.plan.steps import Plan
+from pyrunc.plan.steps_cgroups import CgroupPlan
 from pyrunc.record import Record
 from pyrunc.spec.linux import Linux
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from pyrunc.plan.facts import Facts
     from pyrunc.plan.steps import Process, Step
-    from pyrunc.plan.steps_cgroups import CgroupPlan
     from pyrunc.spec.config import Spec
 
 
@@ -47,7 +47,7 @@ def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
     if problems or spec.root is None:
         raise ConfigError("config.json", tuple(problems) or (SpecError(".root", "is required"),))
     linux = spec.linux or Linux()
-    cgroup = plan_cgroup(spec, request.id, facts.layout, facts.in_user_namespace)
+    cgroup = _cgroup(spec, request, facts)
     mounts, late = _mounts(spec, linux, request, facts, cgroup)
     devices = plan_devices(linux.devices, spec.mounts, _in_user_namespace(linux, facts))
     process, warnings = _process(spec, request, facts)
@@ -71,6 +71,18 @@ def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
         session_keyring=request.session_keyring,
         warnings=warnings,
     )
+
+
+def _cgroup(spec: Spec, request: Request, facts: Facts) -> CgroupPlan:
+    """Plan the cgroups; where we have no right to any and no limit is asked for, there are none."""
+    if not request.cgroups:
+        return CgroupPlan(())
+    cgroup = plan_cgroup(spec, request.id, facts.layout, facts.in_user_namespace)
+    resources = spec.linux is not None and spec.linux.resources is not None
+    if facts.privileged or resources:
+        return cgroup
+    mine = tuple(each for each in cgroup.directories if each.hierarchy.writable)
+    return CgroupPlan(mine)
 
 
 def _in_user_namespace(linux: Linux, facts: Facts) -> bool:

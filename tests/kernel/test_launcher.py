@@ -35,8 +35,14 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module")
-def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+LINKINGS = {
+    "freestanding": ["-DFREESTANDING", "-ffreestanding", "-nostdlib", "-static", "-fno-stack-protector"],
+    "libc": ["-static"],
+}
+
+
+@pytest.fixture(scope="module", params=LINKINGS)
+def prefix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An installation: PREFIX/bin/pyrunc and PREFIX/lib/python3.X/site-packages/pyrunc/frozen.pyc."""
     prefix = tmp_path_factory.mktemp("prefix")
     package = prefix / "lib" / NAME / "site-packages/pyrunc"
@@ -46,7 +52,7 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (prefix / "bin").mkdir()
     known = [f'-DPYTHON_NAME="{NAME}"', f'-DPYTHON_EXECUTABLE="{INTERPRETER}"']
     output = ["-o", str(prefix / "bin/pyrunc"), str(SOURCE)]
-    command = ["cc", "-Wall", "-Wextra", "-Werror", "-static", *known, *output]
+    command = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", *LINKINGS[request.param], *known, *output]
     subprocess.run(command, check=True)
     return prefix
 

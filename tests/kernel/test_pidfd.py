@@ -45,14 +45,16 @@ def test_a_name_cannot_shift_the_fields(name: str) -> None:
         with open("/proc/self/comm", "w") as comm:
             comm.write(name)
         signal.pause()
-    before = pidfd.start_time(pid)
-    with open(f"/proc/{pid}/comm") as comm:
-        while comm.read() != f"{name}\n":
-            comm.seek(0)
-    assert pidfd.start_time(pid) == before
-    assert pidfd.alive(pid, before)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    try:
+        before = pidfd.start_time(pid)
+        with open(f"/proc/{pid}/comm") as comm:
+            while comm.read() != f"{name}\n":
+                comm.seek(0)
+        assert pidfd.start_time(pid) == before
+        assert pidfd.alive(pid, before)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def test_another_start_time_is_another_process(sleeper: int) -> None:

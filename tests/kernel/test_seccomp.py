@@ -137,6 +137,7 @@ def test_rules_for_one_call_add_up() -> None:
 def test_calls_the_library_does_not_know_are_left_out() -> None:
     program = compile_filter(allowing(Rule(("no_such_call", "mkdir", "nor_this"), "SCMP_ACT_ERRNO")))
     assert simulate(program, MKDIR) == REFUSED
+    assert program == compile_filter(allowing(Rule(("mkdir",), "SCMP_ACT_ERRNO")))
 
 
 def test_another_architecture_is_killed_unless_it_is_named() -> None:

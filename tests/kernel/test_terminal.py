@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pyrunc.kernel import mounts, paths, terminal
-from pyrunc.kernel.flags import DEVPTS_SUPER_MAGIC, MS_BIND
+from pyrunc.kernel.flags import DEVPTS_SUPER_MAGIC, MS_BIND, TMPFS_MAGIC
 from tests.kernel.apart import apart
 
 if TYPE_CHECKING:
@@ -97,6 +97,30 @@ def test_something_mounted_over_ptmx_is_refused(tmp_path: Path) -> None:
         refuses(os.open(tmp_path, os.O_RDONLY))
 
     apart(body)
+
+
+def test_what_is_put_there_after_the_look_is_refused_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[os.stat_result] = []
+    monkeypatch.setattr(terminal, "_check_ptmx", looked.append)
+    (tmp_path / "ptmx").symlink_to("/dev/ptmx")
+    fd = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(OSError, match="symbolic links"):
+        terminal.open_pty(fd)
+    os.close(fd)
+    assert len(looked) == 1
+
+
+def test_a_terminal_that_is_on_no_devpts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CVE-2025-52565: whatever the driver gave us, only a devpts cannot be the container's own making."""
+    devpts = mounts.new_filesystem("devpts", "devpts", ("newinstance", "ptmxmode=0666"), 0)
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(paths, "filesystem_type", lambda _: TMPFS_MAGIC)
+    with pytest.raises(OSError, match="not on a devpts"):
+        terminal.open_pty(devpts)
+    assert os.listdir("/proc/self/fd") == before
+    os.close(devpts)
 
 
 def test_the_size_is_that_of_both_ends(pair: Pair) -> None:

@@ -91,7 +91,7 @@ def test_imports_of_a_module(source: str, names: list[str]) -> None:
     ("source", "lean"),
     [
         ("from __future__ import annotations", ""),
-        ("def f(a: int, *b: A, c: int = 1, **d: A) -> int: return a", "def f(a, *b, c=1, **d):\n    return a"),
+        ("def f(a: int, *b: A, c: A = 1, **d: A) -> int: return a", "def f(a, *b, c=1, **d):\n    return a"),
         ("if TYPE_CHECKING:\n    import a\nelse:\n    b = 1", "b = 1"),
         ("class A:\n    field: int = 1", "class A:\n    field: int = 1"),
     ],

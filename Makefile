@@ -19,7 +19,7 @@ define install
 endef
 
 # A package comes from its sources, and also from the directories, whose time changes when a file is removed.
-SOURCES := $(shell find pyrunc launcher -name __pycache__ -prune -o \( -type d -o -name '*.py' -o -name '*.c' \) -print)
+SOURCES := $(shell find pyrunc launcher -name __pycache__ -prune -o \( -type d -o -name '*.py' -o -name '*.[ch]' \) -print)
 CHECKED := $(wildcard pyrunc tests bundles conformance tools)
 
 # In CI a test whose host lacks something fails instead of being skipped.

@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 MARKERS = (
-    "requires(*names): features of the host that the test needs; missing: skip, or fail where PYRUNC_CI is set",
+    "requires(*names): features of the host that the test needs; skipped without, and fails in CI",
     "differs_from_runc(reason, strict=True): with --runtime=runc the test must fail, for this reason",
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare `--runtime`."""
-    parser.addoption("--runtime", metavar="PATH", help="runtime that the scenario tests drive: a path or a name in PATH")
+    parser.addoption(
+        "--runtime", metavar="PATH", help="runtime that the scenario tests drive: a path or a name in PATH"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,7 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     asked = config.getoption("--runtime")
     if asked and (not (found := shutil.which(asked)) or not name_of_runtime(found)):
-        raise pytest.UsageError(f"--runtime={asked}: no such runtime (looked for a program that answers --version)")
+        raise pytest.UsageError(
+            f"--runtime={asked}: no such runtime (looked for a program that answers --version)"
+        )
 
 
 def default_runtime() -> str:
@@ -51,7 +55,9 @@ def default_runtime() -> str:
 def name_of_runtime(path: str) -> str:
     """Return the first word that `--version` prints, or "" if the program does not speak like a runtime."""
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+        said = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
     words = said.split()
@@ -107,7 +113,7 @@ def demand(*names: str) -> None:
 
 @functools.cache
 def host_has(name: str) -> bool:
-    """Tell whether the host has a feature, by trying it. `cgroup1-X` and `cgroup2-X` ask for controller X there.
+    """Tell whether the host has a feature, by trying it; `cgroup1-X` and `cgroup2-X` want controller X.
 
     Raises KeyError for a name that no probe knows: a misspelt requirement must not skip for ever.
     """
@@ -169,12 +175,16 @@ def _has_pty() -> bool:
 
 def _can_mount_overlay() -> bool:
     with tempfile.TemporaryDirectory() as folder:
-        script = 'cd "$0" && mount -t tmpfs t . && cd "$0" && mkdir l u w m && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w o m'
+        script = (
+            'cd "$0" && mount -t tmpfs t . && cd "$0" && mkdir l u w m'
+            " && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w o m"
+        )
         return _works("unshare", "-m", "sh", "-c", script, folder)
 
 
 NOBODY = 65534
-# Become nobody, who has subordinate ids 200000 to 264999 for as long as the program runs: the files of the host stay as they are.
+# Become nobody, who has subordinate ids 200000 to 264999 for as long as the program runs: the files of the
+# host stay as they are.
 SUBORDINATE = [
     *("unshare", "--mount", "sh", "-c"),
     "for file in subuid subgid; do mount -t tmpfs t /mnt && echo nobody:200000:65000 > /mnt/$file"

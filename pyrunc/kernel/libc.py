@@ -43,12 +43,6 @@ class c_ulong(_ctypes._SimpleCData):  # type: ignore[type-arg]
     _type_ = "L"
 
 
-class c_uint64(_ctypes._SimpleCData):  # type: ignore[type-arg]
-    """A 64 bit unsigned number, as libseccomp compares arguments with."""
-
-    _type_ = "Q"
-
-
 class c_pointer(_ctypes._SimpleCData):  # type: ignore[type-arg]
     """Any pointer: bytes, a bytearray, a str (encoded), None for NULL, or an address.
 

@@ -238,7 +238,7 @@ def _export(library: _Library, context: int) -> bytes:
 
 
 def library_version() -> str:
-    """Return libseccomp's version, "2.5.4": another one may know more system calls, and compile differently."""
+    """Return libseccomp's version, "2.5.4": another may know more system calls, or compile differently."""
     library = libc.open_library(_SONAME)
     version = libc.declare("seccomp_version", restype=c_pointer, check=libc.check_pointer, library=library)
     copy = libc.declare(

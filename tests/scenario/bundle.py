@@ -1,7 +1,7 @@
 """A bundle as the tests speak about it: made in one line, driven through the command line, gone at the end.
 
-    bundle.write("/secret", "42").linux(maskedPaths=["/secret"])
-    assert bundle.run("cat", "/secret").stdout == ""
+bundle.write("/secret", "42").linux(maskedPaths=["/secret"])
+assert bundle.run("cat", "/secret").stdout == ""
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 TIMEOUT = 30.0
 
 CAPABILITIES = """
-    AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT
+    AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP
+    SETUID SYS_CHROOT
 """.split()
 CAPS = [f"CAP_{name}" for name in CAPABILITIES]
 
@@ -45,7 +46,12 @@ DEFAULT_MOUNTS = [
         "source": "devpts",
         "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
     },
-    {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "noexec", "nodev", "mode=1777"]},
+    {
+        "destination": "/dev/shm",
+        "type": "tmpfs",
+        "source": "shm",
+        "options": ["nosuid", "noexec", "nodev", "mode=1777"],
+    },
 ]
 
 DEFAULT_CONFIG: dict[str, Any] = {
@@ -64,7 +70,9 @@ DEFAULT_CONFIG: dict[str, Any] = {
 
 
 class Result(NamedTuple):
-    """What a command of the runtime came to. For create, run and exec the streams hold the container's output as well."""
+    """What a command of the runtime came to. For create, run and exec the streams hold the container's
+    output as well.
+    """
 
     command: tuple[str, ...]
     returncode: int
@@ -77,12 +85,16 @@ class Result(NamedTuple):
 
     def ok(self) -> Self:
         """Fail the test unless the command succeeded."""
-        assert self.returncode == 0, f"{' '.join(self.command)}: exit {self.returncode}\n{self.stdout}{self.stderr}"
+        assert self.returncode == 0, (
+            f"{' '.join(self.command)}: exit {self.returncode}\n{self.stdout}{self.stderr}"
+        )
         return self
 
 
 class Bundle:
-    """One bundle directory, one container id, one state root. What changes something returns the bundle itself."""
+    """One bundle directory, one container id, one state root. What changes something returns the bundle
+    itself.
+    """
 
     def __init__(self, runtime: str, folder: Path, template: Template) -> None:
         self.runtime = runtime
@@ -128,17 +140,32 @@ class Bundle:
 
     def capabilities(self, *names: str) -> Self:
         """Give more capabilities in the bounding, effective and permitted sets."""
-        return self.process(capabilities={kind: [*CAPS, *names] for kind in ("bounding", "effective", "permitted")})
+        return self.process(
+            capabilities={kind: [*CAPS, *names] for kind in ("bounding", "effective", "permitted")}
+        )
 
-    def mount(self, destination: str, fstype: str = "", source: str = "", options: Sequence[str] = (), **more: Any) -> Self:
+    def mount(
+        self, destination: str, fstype: str = "", source: str = "", options: Sequence[str] = (), **more: Any
+    ) -> Self:
         """Append to .mounts; members that are empty are left out."""
-        entry = {"destination": destination, "type": fstype, "source": source, "options": list(options), **more}
-        self.config["mounts"] = [*self.config["mounts"], {key: value for key, value in entry.items() if value}]
+        entry = {
+            "destination": destination,
+            "type": fstype,
+            "source": source,
+            "options": list(options),
+            **more,
+        }
+        self.config["mounts"] = [
+            *self.config["mounts"],
+            {key: value for key, value in entry.items() if value},
+        ]
         return self
 
     def without_mount(self, *destinations: str) -> Self:
         """Take mounts out of the default set."""
-        self.config["mounts"] = [entry for entry in self.config["mounts"] if entry["destination"] not in destinations]
+        self.config["mounts"] = [
+            entry for entry in self.config["mounts"] if entry["destination"] not in destinations
+        ]
         return self
 
     def namespace(self, kind: str, path: str = "") -> Self:
@@ -165,7 +192,9 @@ class Bundle:
         return self.rootfs / inside.lstrip("/")
 
     def write(self, inside: str, text: str, mode: int = 0o644) -> Self:
-        """Make a file in the rootfs; a link or file that is there already is replaced, never written through."""
+        """Make a file in the rootfs; a link or file that is there already is replaced, never written
+        through.
+        """
         path = self.path(inside)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
@@ -195,11 +224,23 @@ class Bundle:
         (self.dir / "config.json").write_text(json.dumps(self.config))
         return self
 
-    def command(self, name: str, *flags: str, operands: Sequence[str] = (), id: str | None = None) -> list[str]:
+    def command(
+        self, name: str, *flags: str, operands: Sequence[str] = (), id: str | None = None
+    ) -> list[str]:
         """The whole argument vector of a command on this container."""
         where = ["--bundle", str(self.dir)] if name in ("create", "run") and "--bundle" not in flags else []
         operand = self.id if id is None else id
-        return [self.runtime, "--root", str(self.root), *self.options, name, *where, *flags, operand, *operands]
+        return [
+            self.runtime,
+            "--root",
+            str(self.root),
+            *self.options,
+            name,
+            *where,
+            *flags,
+            operand,
+            *operands,
+        ]
 
     def environment(self, **more: str) -> dict[str, str]:
         """The runtime's environment: the caller's without what would change its behaviour, and the token."""
@@ -207,19 +248,35 @@ class Bundle:
         kept = {key: value for key, value in os.environ.items() if key not in dropped}
         return {**kept, host.TOKEN_VARIABLE: self.token, **more}
 
-    def execute(self, command: Sequence[str | Path], *, stdin: str = "", stdin_fd: int = -1, **more: Any) -> Result:
-        """Run any program in the runtime's place. Output goes through files: a pipe would stay open in the container."""
+    def execute(
+        self, command: Sequence[str | Path], *, stdin: str = "", stdin_fd: int = -1, **more: Any
+    ) -> Result:
+        """Run any program in the runtime's place. Output goes through files: a pipe would stay open in the
+        container.
+        """
         self._calls += 1
         out, err, inp = (self.dir / f"{self._calls}.{kind}" for kind in ("out", "err", "in"))
         inp.write_text(stdin)
         more.setdefault("env", self.environment())
         with inp.open() as source, out.open("w") as stdout, err.open("w") as stderr:
-            streams = {"stdin": source if stdin_fd < 0 else stdin_fd, "stdout": stdout, "stderr": stderr, "timeout": TIMEOUT, "check": False}
+            streams = {
+                "stdin": source if stdin_fd < 0 else stdin_fd,
+                "stdout": stdout,
+                "stderr": stderr,
+                "timeout": TIMEOUT,
+                "check": False,
+            }
             done = subprocess.run(list(command), **{**streams, **more})
         return Result(tuple(map(str, command)), done.returncode, _text(out), _text(err))
 
     def attempt(
-        self, name: str, *flags: str, operands: Sequence[str] = (), id: str | None = None, wrap: Sequence[str | Path] = (), **more: Any
+        self,
+        name: str,
+        *flags: str,
+        operands: Sequence[str] = (),
+        id: str | None = None,
+        wrap: Sequence[str | Path] = (),
+        **more: Any,
     ) -> Result:
         """Run a command that may fail; config.json is written first for create and run."""
         if name in ("create", "run"):
@@ -288,7 +345,9 @@ class Bundle:
         return _text(self.dir / f"{self._created}.out")
 
     def wait(self, pid: int, seconds: float = TIMEOUT) -> int:
-        """Wait for the end of a container's init, which we adopted; returns its exit code, or 128+n for a signal."""
+        """Wait for the end of a container's init, which we adopted; returns its exit code, or 128+n for a
+        signal.
+        """
         code: list[int] = []
 
         def ended() -> bool:
@@ -308,17 +367,21 @@ class Bundle:
 
     # the end
 
-    def clean(self) -> list[str]:
-        """Delete by force what is still there, and report what even that leaves behind."""
+    def clean(self, patience: float = 2.0) -> list[str]:
+        """Delete by force what is still there, and report what even that leaves behind after so many
+        seconds.
+        """
         for entry in sorted(os.listdir(self.root)) if self.root.exists() else []:
             if self.token in entry:
                 self.attempt("delete", "--force", id=entry)
         host.reap()
         left: list[str] = []
-        if not host.eventually(lambda: not host.leftovers(self.token, self.root), 2.0):
+        if not host.eventually(lambda: not host.leftovers(self.token, self.root), patience):
             left = host.leftovers(self.token, self.root)
             host.sweep(self.token)
-        assert not host.mounts_of(self.token), "a mount below the bundle cannot be removed: nothing is deleted there"
+        assert not host.mounts_of(self.token), (
+            "a mount below the bundle cannot be removed: nothing is deleted there"
+        )
         shutil.rmtree(self.dir)
         return left
 

@@ -42,8 +42,12 @@ def template(workshop: Path) -> Iterator[Template]:
 
 
 @pytest.fixture
-def new_bundle(runtime: str, workshop: Path, template: Template, request: pytest.FixtureRequest) -> Iterator[Callable[[], Bundle]]:
-    """Make bundles; each is deleted by force at the end, and whatever is then left on the host is a failure."""
+def new_bundle(
+    runtime: str, workshop: Path, template: Template, request: pytest.FixtureRequest
+) -> Iterator[Callable[[], Bundle]]:
+    """Make bundles; each is deleted by force at the end, and whatever is then left on the host is a
+    failure.
+    """
     made: list[Bundle] = []
 
     def make() -> Bundle:
@@ -53,9 +57,10 @@ def new_bundle(runtime: str, workshop: Path, template: Template, request: pytest
         return made[-1]
 
     yield make
-    left = [what for bundle in reversed(made) for what in bundle.clean()]
-    # A test that is expected to fail says so itself; its debris has been swept up like any other.
-    if left and not request.node.get_closest_marker("xfail"):
+    # A test that is expected to fail says so itself; its debris is swept up like any other.
+    expected = request.node.get_closest_marker("xfail") is not None
+    left = [what for bundle in reversed(made) for what in bundle.clean(0.2 if expected else 2.0)]
+    if left and not expected:
         pytest.fail(f"left behind: {', '.join(left)}")
 
 

@@ -1,7 +1,7 @@
 """The host as a test sees it: what a container may have left behind, and how to take that away again.
 
 Everything a test makes carries the test's token (in ids, paths and the environment of the runtime), so that
-only this is ever looked at, killed or removed: other tests and the rest of the machine are none of our business.
+only this is ever looked at, killed or removed: the rest of the machine is none of our business.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ NUM_THREADS = 17  # in what _stat returns: proc_pid_stat(5) counts from 1 and ha
 
 
 class Mount(NamedTuple):
-    """One line of mountinfo, proc_pid_mountinfo(5): options of the mount, propagation fields, options of the file system."""
+    """One line of mountinfo, proc_pid_mountinfo(5): options of the mount, propagation fields, options of
+    the file system.
+    """
 
     point: str
     root: str
@@ -61,7 +63,7 @@ def hierarchies() -> dict[str, str]:
         if mount.fstype == "cgroup2":
             found["cgroup2"] = mount.point
         elif mount.fstype == "cgroup":
-            found |= {option: mount.point for option in mount.super_options - {"rw", "ro", "xattr"}}
+            found |= dict.fromkeys(mount.super_options - {"rw", "ro", "xattr"}, mount.point)
     return found
 
 
@@ -85,7 +87,9 @@ def _pids() -> Iterator[int]:
 
 
 def _is_alive(pid: int) -> bool:
-    """A process whose first thread has ended is a zombie by name, and yet lives as long as it has other threads."""
+    """A process whose first thread has ended is a zombie by name, and yet lives as long as it has other
+    threads.
+    """
     stat = _stat(pid)
     return bool(stat) and (stat[0] not in "ZX" or int(stat[NUM_THREADS]) > 1)
 
@@ -118,7 +122,9 @@ def eventually(true: Callable[[], object], seconds: float = 5.0) -> bool:
 
 def leftovers(token: str, root: Path) -> list[str]:
     """Everything with the token that is still on the host: state, mounts, cgroups, processes."""
-    found = [f"state {entry}" for entry in (sorted(os.listdir(root)) if root.exists() else []) if token in entry]
+    found = [
+        f"state {entry}" for entry in (sorted(os.listdir(root)) if root.exists() else []) if token in entry
+    ]
     found += [f"mount {point}" for point in mounts_of(token)]
     found += [f"cgroup {folder}" for folder in cgroups_of(token)]
     return found + [f"process {pid}" for pid in processes_of(token)]
@@ -155,7 +161,9 @@ def _removed(folder: str) -> bool:
 
 
 def become_subreaper() -> None:
-    """Adopt orphans, as engines do: a container's init becomes our child when `create` returns, and we see its exit."""
+    """Adopt orphans, as engines do: a container's init becomes our child when `create` returns, and we see
+    its exit.
+    """
     set_child_subreaper = 36
     if ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "cannot become a child subreaper")

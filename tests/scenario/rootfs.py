@@ -10,9 +10,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 APPLETS = """
-    cat chmod chown cp dd df dmesg dnsdomainname echo env expr false find grep head hostname id ifconfig ip kill ln ls md5sum
-    mkdir mkfifo mknod mount mv printf ps pwd readlink rm rmdir sed seq sh sleep sort stat stty tail tee test touch tr true
-    tty umount uname wc
+    cat chmod chown cp dd df dmesg dnsdomainname echo env expr false find grep head hostname id ifconfig ip
+    kill ln ls md5sum mkdir mkfifo mknod mount mv printf ps pwd readlink rm rmdir sed seq sh sleep sort stat
+    stty tail tee test touch tr true tty umount uname wc
 """.split()
 FOLDERS = "bin dev etc home/user proc root run sys tmp usr/bin var".split()
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\n"
@@ -37,7 +37,9 @@ class Template:
         self._before = self._stamps()
 
     def _stamps(self) -> list[tuple[int, int]]:
-        return [(path.stat().st_mtime_ns, path.stat().st_size) for path in (self.busybox, self.probe, self.loader)]
+        return [
+            (path.stat().st_mtime_ns, path.stat().st_size) for path in (self.busybox, self.probe, self.loader)
+        ]
 
     def unchanged(self) -> bool:
         """Tell whether no container has written through its hard links."""

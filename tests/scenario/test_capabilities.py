@@ -1,4 +1,6 @@
-"""process.capabilities: five sets, each as given, with what the kernel makes of them at execve (capabilities(7))."""
+"""process.capabilities: five sets, each as given, with what the kernel makes of them at execve
+(capabilities(7)).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,14 @@ import pytest
 if TYPE_CHECKING:
     from tests.scenario.bundle import Bundle
 
-NUMBERS = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_KILL": 5, "CAP_SETUID": 7, "CAP_NET_RAW": 13, "CAP_AUDIT_WRITE": 29}
+NUMBERS = {
+    "CAP_CHOWN": 0,
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_KILL": 5,
+    "CAP_SETUID": 7,
+    "CAP_NET_RAW": 13,
+    "CAP_AUDIT_WRITE": 29,
+}
 ONLY_USER = {"uid": 1000, "gid": 1000}
 
 
@@ -28,7 +37,9 @@ def capabilities(bundle: Bundle) -> dict[str, int]:
 
 
 def test_five_sets(bundle: Bundle) -> None:
-    """As a plain user execve keeps ambient and inheritable; without ambient ones nothing would be left to see."""
+    """As a plain user execve keeps ambient and inheritable; without ambient ones nothing would be left to
+    see.
+    """
     bundle.process(
         user=ONLY_USER,
         capabilities={
@@ -83,13 +94,21 @@ def test_caller_with_inheritable_capabilities(bundle: Bundle) -> None:
 
 def test_capabilities_of_the_waiting_init_are_not_more_than_its_programs(bundle: Bundle) -> None:
     """What create sets up shows in the created process already: nothing is dropped at start only."""
-    bundle.process(capabilities={"bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"]})
+    bundle.process(
+        capabilities={"bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"]}
+    )
     found = sets_of(Path(f"/proc/{bundle.create().pid}/status").read_text())
     assert (found["Bnd"], found["Eff"]) == (bits("CAP_KILL"), bits("CAP_KILL"))
 
 
 def test_unknown_capability_is_a_warning(bundle: Bundle) -> None:
-    bundle.process(capabilities={"bounding": ["CAP_NOSUCH", "CAP_KILL"], "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"]})
+    bundle.process(
+        capabilities={
+            "bounding": ["CAP_NOSUCH", "CAP_KILL"],
+            "permitted": ["CAP_KILL"],
+            "effective": ["CAP_KILL"],
+        }
+    )
     assert capabilities(bundle)["Eff"] == bits("CAP_KILL")
 
 
@@ -104,7 +123,13 @@ def test_capability_that_cannot_be_granted_is_a_warning(bundle: Bundle) -> None:
 
 def test_ambient_that_is_not_inheritable_is_a_warning(bundle: Bundle) -> None:
     some = ["CAP_KILL", "CAP_CHOWN"]
-    sets = {"bounding": some, "permitted": some, "effective": some, "inheritable": ["CAP_KILL"], "ambient": some}
+    sets = {
+        "bounding": some,
+        "permitted": some,
+        "effective": some,
+        "inheritable": ["CAP_KILL"],
+        "ambient": some,
+    }
     bundle.process(user=ONLY_USER, capabilities=sets)
     assert capabilities(bundle)["Amb"] == bits("CAP_KILL")
 

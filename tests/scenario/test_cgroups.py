@@ -1,4 +1,6 @@
-"""linux.cgroupsPath and linux.resources on cgroup v1: the files say what the config says, and the limits hold."""
+"""linux.cgroupsPath and linux.resources on cgroup v1: the files say what the config says, and the limits
+hold.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
     from tests.scenario.bundle import Bundle
 
-pytestmark = pytest.mark.requires(*(f"cgroup1-{name}" for name in ("memory", "cpu", "cpuset", "pids", "devices", "freezer")))
+pytestmark = pytest.mark.requires(
+    *(f"cgroup1-{name}" for name in ("memory", "cpu", "cpuset", "pids", "devices", "freezer"))
+)
 
 MIB = 1 << 20
 
@@ -36,7 +40,12 @@ FILES: list[tuple[str, dict[str, Any], str, str]] = [
     ("memory", {"limit": -1}, "memory.limit_in_bytes", "9223372036854771712"),
     ("memory", {"reservation": 32 * MIB}, "memory.soft_limit_in_bytes", str(32 * MIB)),
     ("memory", {"swappiness": 10}, "memory.swappiness", "10"),
-    ("memory", {"disableOOMKiller": True}, "memory.oom_control", "oom_kill_disable 1\nunder_oom 0\noom_kill 0"),
+    (
+        "memory",
+        {"disableOOMKiller": True},
+        "memory.oom_control",
+        "oom_kill_disable 1\nunder_oom 0\noom_kill 0",
+    ),
     ("cpu", {"shares": 512}, "cpu.shares", "512"),
     ("cpu", {"quota": 20000, "period": 50000}, "cpu.cfs_quota_us", "20000"),
     ("cpu", {"quota": 20000, "period": 50000}, "cpu.cfs_period_us", "50000"),
@@ -48,8 +57,14 @@ FILES: list[tuple[str, dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("controller", "members", "file", "expected"), FILES, ids=[f"{row[0]}-{row[2]}-{row[3][:9]}" for row in FILES])
-def test_file_holds_the_value(bundle: Bundle, controller: str, members: dict[str, Any], file: str, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("controller", "members", "file", "expected"),
+    FILES,
+    ids=[f"{row[0]}-{row[2]}-{row[3][:9]}" for row in FILES],
+)
+def test_file_holds_the_value(
+    bundle: Bundle, controller: str, members: dict[str, Any], file: str, expected: str
+) -> None:
     bundle.resources(**{"cpu" if controller == "cpuset" else controller: members}).create()
     assert value(bundle, controller, file).startswith(expected)
 
@@ -62,7 +77,9 @@ def test_cpu_burst(bundle: Bundle) -> None:
 
 @pytest.mark.differs_from_runc("cpu.burst is newer than runc 1.1.5")
 def test_burst_above_the_quota_is_refused(bundle: Bundle) -> None:
-    assert bundle.resources(cpu={"quota": 20000, "period": 100000, "burst": 30000}).run("true").returncode == 1
+    assert (
+        bundle.resources(cpu={"quota": 20000, "period": 100000, "burst": 30000}).run("true").returncode == 1
+    )
 
 
 def test_throttle(bundle: Bundle) -> None:
@@ -79,7 +96,9 @@ def test_process_is_in_all_its_cgroups(bundle: Bundle) -> None:
     lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
     v1 = {line.split(":")[1]: line.split(":")[2] for line in lines if not line.startswith("0::")}
     assert set(v1.values()) == {f"/{bundle.token}"}
-    assert {"memory", "cpu", "cpuset", "pids", "devices", "freezer"} <= {name for names in v1 for name in names.split(",")}
+    assert {"memory", "cpu", "cpuset", "pids", "devices", "freezer"} <= {
+        name for names in v1 for name in names.split(",")
+    }
 
 
 # limits hold
@@ -123,7 +142,9 @@ def test_affinity_of_the_caller_is_not_inherited(bundle: Bundle) -> None:
     """A cpuset wider than what the caller was bound to really is that wide."""
     cpus = Path(host.hierarchies()["cpuset"], "cpuset.effective_cpus").read_text().strip()
     bundle.resources(cpu={"cpus": cpus})
-    said = bundle.run("grep", "Cpus_allowed_list", "/proc/self/status", wrap=["taskset", "-c", "0"]).ok().stdout
+    said = (
+        bundle.run("grep", "Cpus_allowed_list", "/proc/self/status", wrap=["taskset", "-c", "0"]).ok().stdout
+    )
     assert said.split()[1] == cpus
 
 
@@ -145,9 +166,18 @@ def may(bundle: Bundle, *calls: str) -> list[bool]:
 
 
 def test_devices_are_denied_by_default(bundle: Bundle) -> None:
-    """Making any node is allowed, as engines expect; opening it is not. 10:229 is /dev/fuse, 7:0 the first loop device."""
+    """Making any node is allowed, as engines expect; opening it is not. 10:229 is /dev/fuse, 7:0 the first
+    loop device.
+    """
     bundle.resources(devices=[DENY_ALL])
-    calls = ("mknod /fuse c 10 229", "mknod /loop b 7 0", "open /fuse rw", "open /loop r", "open /dev/null rw", "open /dev/zero r")
+    calls = (
+        "mknod /fuse c 10 229",
+        "mknod /loop b 7 0",
+        "open /fuse rw",
+        "open /loop r",
+        "open /dev/null rw",
+        "open /dev/zero r",
+    )
     assert may(bundle, *calls) == [True, True, False, False, True, True]
 
 
@@ -166,11 +196,18 @@ def test_list_without_a_leading_deny_is_no_allow_all(bundle: Bundle) -> None:
 
 def test_access_of_a_rule(bundle: Bundle) -> None:
     bundle.resources(devices=[DENY_ALL, {"allow": True, **FUSE, "access": "w"}])
-    assert may(bundle, MAKE_FUSE, "open /fuse r", "open /fuse w", "open /fuse rw") == [True, False, True, False]
+    assert may(bundle, MAKE_FUSE, "open /fuse r", "open /fuse w", "open /fuse rw") == [
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_later_rules_win(bundle: Bundle) -> None:
-    bundle.resources(devices=[DENY_ALL, {"allow": True, **FUSE, "access": "rw"}, {"allow": False, **FUSE, "access": "w"}])
+    bundle.resources(
+        devices=[DENY_ALL, {"allow": True, **FUSE, "access": "rw"}, {"allow": False, **FUSE, "access": "w"}]
+    )
     assert may(bundle, MAKE_FUSE, "open /fuse r", "open /fuse w") == [True, True, False]
 
 
@@ -227,7 +264,9 @@ def _removed(folder: Path) -> bool:
 
 @contextmanager
 def runtime_in_a_cgroup(bundle: Bundle) -> Iterator[list[str]]:
-    """Wrap the runtime: it gets a cgroup of its own in every v1 hierarchy, so that relative paths lead to a place of ours."""
+    """Wrap the runtime: it gets a cgroup of its own in every v1 hierarchy, so that relative paths lead to
+    a place of ours.
+    """
     tops = sorted({top for name, top in host.hierarchies().items() if name != "cgroup2"})
     folders = [Path(top, f"{bundle.token}-runtime") for top in tops]
     joins = "; ".join(f"echo 0 > {folder}/tasks" for folder in folders)
@@ -236,7 +275,9 @@ def runtime_in_a_cgroup(bundle: Bundle) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize(("given", "expected"), [("relative", "relative"), (None, "{id}")])
-def test_relative_or_missing_path_is_below_the_runtimes_own(bundle: Bundle, given: str | None, expected: str) -> None:
+def test_relative_or_missing_path_is_below_the_runtimes_own(
+    bundle: Bundle, given: str | None, expected: str
+) -> None:
     del bundle.config["linux"]["cgroupsPath"]
     if given:
         bundle.linux(cgroupsPath=given)
@@ -251,7 +292,9 @@ def test_relative_or_missing_path_is_below_the_runtimes_own(bundle: Bundle, give
 def test_path_cannot_lead_out_of_where_it_starts(bundle: Bundle, path: str) -> None:
     """Refused, or taken for what is left of it below the start; never above it."""
     with runtime_in_a_cgroup(bundle) as wrap:
-        result = bundle.linux(cgroupsPath=f"{path}{bundle.token}-out").run("cat", "/proc/self/cgroup", wrap=wrap)
+        result = bundle.linux(cgroupsPath=f"{path}{bundle.token}-out").run(
+            "cat", "/proc/self/cgroup", wrap=wrap
+        )
     assert ".." not in result.stdout
     if result.returncode == 0:
         start = "" if path.startswith("/") else f"/{bundle.token}-runtime"
@@ -264,7 +307,7 @@ def test_cgroup_with_processes_in_it_is_refused(bundle: Bundle) -> None:
     squat = ["sh", "-c", f"echo 0 > {folder}/tasks; exec sleep 30"]
     with made_before(folder), subprocess.Popen(squat, env=bundle.environment()) as squatter:
         try:
-            assert host.eventually(lambda: (folder / "tasks").read_text())
+            assert host.eventually((folder / "tasks").read_text)
             assert bundle.run("true").returncode == 1
             assert squatter.poll() is None
         finally:
@@ -280,8 +323,12 @@ def test_frozen_cgroup_is_refused(bundle: Bundle) -> None:
     assert result.returncode == 1
 
 
-@pytest.mark.parametrize("members", [{"cpu": {"cpus": "4096"}}, {"memory": {"limit": 1, "swap": 0}}, {"pids": {"limit": "x"}}])
-def test_value_that_cannot_be_set_is_refused_and_nothing_is_left(bundle: Bundle, members: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "members", [{"cpu": {"cpus": "4096"}}, {"memory": {"limit": 1, "swap": 0}}, {"pids": {"limit": "x"}}]
+)
+def test_value_that_cannot_be_set_is_refused_and_nothing_is_left(
+    bundle: Bundle, members: dict[str, Any]
+) -> None:
     assert bundle.resources(**members).run("true").returncode == 1
     assert host.eventually(lambda: host.cgroups_of(bundle.token) == [])
 
@@ -291,14 +338,24 @@ def test_swap_below_the_limit_is_refused(bundle: Bundle) -> None:
 
 
 def test_cgroups_that_the_container_made_are_removed_too(bundle: Bundle) -> None:
-    bundle.mount("/sys", "sysfs", "sysfs").mount("/sys/fs/cgroup", "cgroup", "cgroup", ["rw"]).namespace("cgroup")
-    made = bundle.run("sh", "-c", "mkdir -p /sys/fs/cgroup/pids/mine/deep && ls -d /sys/fs/cgroup/pids/mine/deep").ok().stdout
+    bundle.mount("/sys", "sysfs", "sysfs").mount("/sys/fs/cgroup", "cgroup", "cgroup", ["rw"]).namespace(
+        "cgroup"
+    )
+    made = (
+        bundle.run(
+            "sh", "-c", "mkdir -p /sys/fs/cgroup/pids/mine/deep && ls -d /sys/fs/cgroup/pids/mine/deep"
+        )
+        .ok()
+        .stdout
+    )
     assert made == "/sys/fs/cgroup/pids/mine/deep\n"
     assert host.cgroups_of(bundle.token) == []
 
 
 @pytest.mark.requires("cgroup2-hugetlb")
-@pytest.mark.differs_from_runc("looks for hugetlb among the v1 hierarchies only, though this host's v2 one has it")
+@pytest.mark.differs_from_runc(
+    "looks for hugetlb among the v1 hierarchies only, though this host's v2 one has it"
+)
 def test_controller_of_the_unified_hierarchy_on_a_hybrid_host(bundle: Bundle) -> None:
     bundle.resources(hugepageLimits=[{"pageSize": "2MB", "limit": 4 * MIB}]).create()
     assert value(bundle, "cgroup2", "hugetlb.2MB.max") == str(4 * MIB)

@@ -67,7 +67,17 @@ def differs(breakage: Callable[[Bundle], None], why: str) -> Any:
 
 
 BREAKAGES = [
-    *(bad_source, bad_filesystem, bad_data, bad_program, bad_hook, bad_inner_hook, bad_sysctl, bad_rootfs, bad_device),
+    *(
+        bad_source,
+        bad_filesystem,
+        bad_data,
+        bad_program,
+        bad_hook,
+        bad_inner_hook,
+        bad_sysctl,
+        bad_rootfs,
+        bad_device,
+    ),
     *(bad_namespace, bad_cgroup),
 ]
 
@@ -81,7 +91,9 @@ BREAKAGES = [
         differs(bad_cgroup, "warns of a missing OOM counter as well"),
     ],
 )
-def test_failure_is_one_line_and_undoes_everything(bundle: Bundle, breakage: Callable[[Bundle], None], command: str) -> None:
+def test_failure_is_one_line_and_undoes_everything(
+    bundle: Bundle, breakage: Callable[[Bundle], None], command: str
+) -> None:
     breakage(bundle)
     result = bundle.attempt(command)
     assert result.returncode == 1
@@ -89,7 +101,9 @@ def test_failure_is_one_line_and_undoes_everything(bundle: Bundle, breakage: Cal
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.endswith("\n")
     assert "Traceback" not in result.stderr
-    assert host.eventually(lambda: host.leftovers(bundle.token, bundle.root) == []), host.leftovers(bundle.token, bundle.root)
+    assert host.eventually(lambda: host.leftovers(bundle.token, bundle.root) == []), host.leftovers(
+        bundle.token, bundle.root
+    )
 
 
 @pytest.mark.parametrize("breakage", BREAKAGES)
@@ -229,7 +243,12 @@ def set_hook_timeout(bundle: Bundle) -> None:
 
 
 def set_rlimit_twice(bundle: Bundle) -> None:
-    bundle.process(rlimits=[{"type": "RLIMIT_NOFILE", "hard": 64, "soft": 64}, {"type": "RLIMIT_NOFILE", "hard": 32, "soft": 32}])
+    bundle.process(
+        rlimits=[
+            {"type": "RLIMIT_NOFILE", "hard": 64, "soft": 64},
+            {"type": "RLIMIT_NOFILE", "hard": 32, "soft": 32},
+        ]
+    )
 
 
 def set_empty_annotation(bundle: Bundle) -> None:
@@ -247,7 +266,15 @@ def set_unknown_personality(bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     "breakage",
     [
-        *(set_cwd, set_no_args, set_no_root, set_wrong_type, set_namespace_twice, set_unknown_namespace, set_hostname_of_the_host),
+        *(
+            set_cwd,
+            set_no_args,
+            set_no_root,
+            set_wrong_type,
+            set_namespace_twice,
+            set_unknown_namespace,
+            set_hostname_of_the_host,
+        ),
         *(set_unknown_rlimit, set_host_sysctl, set_sysctl_without_its_namespace, set_unknown_propagation),
         *(set_unknown_action, set_huge_number, set_negative_uid, set_nul_in_env, set_numeric_annotation),
         differs(set_old_version, "does not look at ociVersion (config.md: MUST be SemVer)"),
@@ -288,7 +315,9 @@ def test_unknown_members_are_ignored(bundle: Bundle) -> None:
 
 
 def test_log_file_has_one_json_object_for_one_error(bundle: Bundle) -> None:
-    """podman parses the whole file as one object; containerd takes the last of level error and its RFC 3339 time."""
+    """podman parses the whole file as one object; containerd takes the last of level error and its RFC
+    3339 time.
+    """
     bundle.options = ["--log", f"{bundle.dir}/log.json", "--log-format", "json"]
     assert bundle.run("nosuchprogram").returncode == 1
     entry = json.loads((bundle.dir / "log.json").read_text())

@@ -1,4 +1,6 @@
-"""The six kinds of hooks: when, where, with what on stdin and in the environment, and what a failing one does."""
+"""The six kinds of hooks: when, where, with what on stdin and in the environment, and what a failing one
+does.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ STATUS = {
 
 @pytest.fixture
 def bundle(bundle: Bundle) -> Bundle:
-    """A bundle whose directory has the same path inside, so that all hooks and the program can write to one log."""
+    """A bundle whose directory has the same path inside, so that all hooks and the program can write to
+    one log.
+    """
     return bundle.mount(str(bundle.dir), "bind", str(bundle.dir), ["bind"])
 
 
@@ -52,7 +56,9 @@ def labels(bundle: Bundle) -> list[str]:
 
 
 def logging_program(bundle: Bundle) -> Bundle:
-    return bundle.process(args=["sh", "-c", f"echo '{{\"label\": \"program\"}}' >> {bundle.dir}/log; exec sleep 60"])
+    return bundle.process(
+        args=["sh", "-c", f'echo \'{{"label": "program"}}\' >> {bundle.dir}/log; exec sleep 60']
+    )
 
 
 def test_each_kind_has_its_time(bundle: Bundle) -> None:
@@ -78,7 +84,9 @@ def test_poststart_hooks_run_during_start(bundle: Bundle) -> None:
 
 @pytest.mark.differs_from_runc(POSTSTART_EARLY)
 def test_poststart_comes_after_the_start_of_the_program(bundle: Bundle) -> None:
-    script = f"pid=$(sed 's/.*\"pid\": *//; s/[^0-9].*//'); tr '\\0' ' ' < /proc/$pid/cmdline > {bundle.dir}/seen"
+    script = (
+        f"pid=$(sed 's/.*\"pid\": *//; s/[^0-9].*//'); tr '\\0' ' ' < /proc/$pid/cmdline > {bundle.dir}/seen"
+    )
     bundle.hook("poststart", "/bin/sh", "-c", script)
     bundle.process(args=["/bin/probe", "sleep"]).create().start()
     assert (bundle.dir / "seen").read_text() == "/bin/probe sleep "
@@ -105,7 +113,11 @@ def test_state_on_stdin(bundle: Bundle, kind: str) -> None:
     bundle.start().delete("--force")
     state = json.loads(log(bundle)[0]["stdin"])
     assert state["ociVersion"].startswith("1.")
-    assert (state["id"], state["bundle"], state["annotations"]["key"]) == (bundle.id, str(bundle.dir), "value")
+    assert (state["id"], state["bundle"], state["annotations"]["key"]) == (
+        bundle.id,
+        str(bundle.dir),
+        "value",
+    )
     assert state["status"] == STATUS[kind]
     if kind in INSIDE:
         assert state["pid"] == 1
@@ -117,7 +129,9 @@ def test_state_on_stdin(bundle: Bundle, kind: str) -> None:
 def test_outer_hooks_run_in_the_runtimes_namespaces(bundle: Bundle, kind: str) -> None:
     log_hook(bundle, kind)
     bundle.run("true").ok()
-    assert log(bundle)[0]["ns"] == {name: os.readlink(f"/proc/self/ns/{name}") for name in log(bundle)[0]["ns"]}
+    assert log(bundle)[0]["ns"] == {
+        name: os.readlink(f"/proc/self/ns/{name}") for name in log(bundle)[0]["ns"]
+    }
 
 
 @pytest.mark.parametrize("kind", INSIDE)
@@ -131,14 +145,19 @@ def test_inner_hooks_run_in_the_containers_namespaces(bundle: Bundle, kind: str)
 
 
 def test_create_container_hook_runs_before_the_root_is_changed(bundle: Bundle) -> None:
-    """config.md: it sees the host's files in the container's mount namespace, where the mounts are made already."""
-    script = f"test -e {bundle.dir}/config.json && grep -c ' {bundle.rootfs}/proc ' /proc/self/mountinfo > {bundle.dir}/seen"
+    """config.md: it sees the host's files in the container's mount namespace, where the mounts are made
+    already.
+    """
+    look = f"grep -c ' {bundle.rootfs}/proc ' /proc/self/mountinfo > {bundle.dir}/seen"
+    script = f"test -e {bundle.dir}/config.json && {look}"
     bundle.hook("createContainer", "/bin/sh", "-c", script).run("true").ok()
     assert int((bundle.dir / "seen").read_text()) >= 1
 
 
 def test_start_container_hook_is_looked_up_inside(bundle: Bundle) -> None:
-    bundle.write("/only-inside", "#!/bin/sh\ntouch /ran\n", mode=0o755).hook("startContainer", "/only-inside").run("true").ok()
+    bundle.write("/only-inside", "#!/bin/sh\ntouch /ran\n", mode=0o755).hook(
+        "startContainer", "/only-inside"
+    ).run("true").ok()
     assert bundle.path("/ran").exists()
 
 
@@ -152,7 +171,9 @@ def test_other_hooks_are_looked_up_outside(bundle: Bundle, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_environment_is_that_of_the_hook(bundle: Bundle, kind: str) -> None:
-    """CVE-2025-23266: neither the container's nor the caller's environment may reach a hook that has its own."""
+    """CVE-2025-23266: neither the container's nor the caller's environment may reach a hook that has its
+    own.
+    """
     log_hook(bundle.env("LD_PRELOAD=/evil.so", "PYTHONPATH=/evil"), kind, env=["ONE=1", "TWO=2 3"])
     bundle.run("true").ok()
     assert log(bundle)[0]["env"] == ["ONE=1", "TWO=2 3"]
@@ -162,7 +183,9 @@ def test_environment_is_that_of_the_hook(bundle: Bundle, kind: str) -> None:
 NOT_INSIDE = [kind for kind in KINDS if kind != "startContainer"]
 
 
-@pytest.mark.parametrize("kind", differing(NOT_INSIDE, "createContainer", "hands on the container's environment (CVE-2025-23266)"))
+@pytest.mark.parametrize(
+    "kind", differing(NOT_INSIDE, "createContainer", "hands on the container's environment (CVE-2025-23266)")
+)
 def test_container_environment_does_not_reach_hooks(bundle: Bundle, kind: str) -> None:
     log_hook(bundle.env("LD_AUDIT=/evil.so", "PYTHONHOME=/evil", "BASH_ENV=/evil"), kind)
     bundle.run("true").ok()
@@ -180,7 +203,11 @@ def test_environment_is_empty_if_the_hook_has_none(bundle: Bundle, kind: str) ->
 @pytest.mark.parametrize("kind", KINDS)
 def test_arguments_of_a_hook(bundle: Bundle, kind: str) -> None:
     """args is the whole argv, its first entry included (execv semantics)."""
-    bundle.config["hooks"] = {kind: [{"path": probe_for(bundle, kind), "args": ["other-name", "hook", f"{bundle.dir}/log", "x y", "0"]}]}
+    bundle.config["hooks"] = {
+        kind: [
+            {"path": probe_for(bundle, kind), "args": ["other-name", "hook", f"{bundle.dir}/log", "x y", "0"]}
+        ]
+    }
     bundle.run("true").ok()
     assert log(bundle)[0]["args"] == ["hook", f"{bundle.dir}/log", "x y", "0"]
 
@@ -189,12 +216,17 @@ def test_arguments_of_a_hook(bundle: Bundle, kind: str) -> None:
     "kind",
     [
         *AT_CREATE,
-        pytest.param("startContainer", marks=pytest.mark.differs_from_runc("start does not notice that the hook failed")),
+        pytest.param(
+            "startContainer",
+            marks=pytest.mark.differs_from_runc("start does not notice that the hook failed"),
+        ),
         pytest.param("poststart", marks=pytest.mark.differs_from_runc(POSTSTART_EARLY)),
     ],
 )
 def test_failing_hook_undoes_everything(bundle: Bundle, kind: str) -> None:
-    bundle.process(args=["sleep", "60"]).hook(kind, "/bin/sh" if kind != "startContainer" else "/bin/false", "-c", "exit 3")
+    bundle.process(args=["sleep", "60"]).hook(
+        kind, "/bin/sh" if kind != "startContainer" else "/bin/false", "-c", "exit 3"
+    )
     for phase in ("create", "start"):
         result = bundle.attempt(phase)
         if result.returncode:
@@ -232,7 +264,9 @@ def test_later_hooks_do_not_run_after_a_failing_one(bundle: Bundle) -> None:
     assert labels(bundle) == ["first"]
 
 
-@pytest.mark.differs_from_runc("stops at the first failing poststop hook (runtime.md: MUST log a warning and go on)")
+@pytest.mark.differs_from_runc(
+    "stops at the first failing poststop hook (runtime.md: MUST log a warning and go on)"
+)
 def test_failing_poststop_hook_is_a_warning_and_the_next_one_runs(bundle: Bundle) -> None:
     log_hook(bundle, "poststop", "first", 1)
     log_hook(bundle, "poststop", "second")
@@ -246,15 +280,25 @@ SHELL_ENV = ["PATH=/bin:/usr/bin"]
 @pytest.mark.parametrize("kind", [*AT_CREATE, "startContainer"])
 def test_hook_that_takes_too_long_is_killed(bundle: Bundle, kind: str) -> None:
     begin = time.monotonic()
-    assert bundle.hook(kind, "/bin/sh", "-c", "exec sleep 20", timeout=1, env=SHELL_ENV).run("true").returncode != 0
+    assert (
+        bundle.hook(kind, "/bin/sh", "-c", "exec sleep 20", timeout=1, env=SHELL_ENV).run("true").returncode
+        != 0
+    )
     assert time.monotonic() - begin < 4
 
 
-@pytest.mark.differs_from_runc("kills the hook's first process only, and waits for those that have its output")
+@pytest.mark.differs_from_runc(
+    "kills the hook's first process only, and waits for those that have its output"
+)
 def test_processes_of_a_hook_that_takes_too_long_are_killed_with_it(bundle: Bundle) -> None:
     begin = time.monotonic()
     env = [*SHELL_ENV, f"{host.TOKEN_VARIABLE}={bundle.token}"]
-    assert bundle.hook("createRuntime", "/bin/sh", "-c", "(sleep 4); true", timeout=1, env=env).run("true").returncode != 0
+    assert (
+        bundle.hook("createRuntime", "/bin/sh", "-c", "(sleep 4); true", timeout=1, env=env)
+        .run("true")
+        .returncode
+        != 0
+    )
     assert time.monotonic() - begin < 3
     assert host.eventually(lambda: host.processes_of(bundle.token) == [])
 

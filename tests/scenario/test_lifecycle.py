@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,13 +67,14 @@ def test_whole_life(bundle: Bundle) -> None:
 def test_environment_is_there_after_create(bundle: Bundle) -> None:
     """Everything but the program is applied by create: here a mount, seen through the waiting process."""
     pid = bundle.mount("/data", "tmpfs", "tmpfs").create().pid
-    with open(f"/proc/{pid}/mountinfo") as mountinfo:
-        assert " /data " in mountinfo.read()
+    assert " /data " in Path(f"/proc/{pid}/mountinfo").read_text()
 
 
 @pytest.mark.parametrize("status", ["created", "running", "stopped"])
 def test_state_has_what_the_spec_and_callers_need(bundle: Bundle, status: str) -> None:
-    bundle.set(annotations={"org.example.key": "value"}).process(args=SLEEP if status == "running" else ["true"]).create()
+    bundle.set(annotations={"org.example.key": "value"}).process(
+        args=SLEEP if status == "running" else ["true"]
+    ).create()
     pid = bundle.pid
     if status != "created":
         bundle.start()
@@ -120,7 +122,9 @@ def test_valid_id_is_accepted(bundle: Bundle, suffix: str) -> None:
     assert bundle.create().state()["id"] == bundle.id
 
 
-def test_used_id_is_refused_and_the_first_is_untouched(bundle: Bundle, new_bundle: Callable[[], Bundle]) -> None:
+def test_used_id_is_refused_and_the_first_is_untouched(
+    bundle: Bundle, new_bundle: Callable[[], Bundle]
+) -> None:
     pid = bundle.process(args=SLEEP).create().pid
     second = new_bundle()
     second.root, second.id = bundle.root, bundle.id
@@ -160,7 +164,9 @@ def test_start_of_a_stopped_container_is_refused(bundle: Bundle) -> None:
     assert bundle.status == "stopped"
 
 
-@pytest.mark.differs_from_runc("create already fails when .process is absent; runtime.md leaves the error to start")
+@pytest.mark.differs_from_runc(
+    "create already fails when .process is absent; runtime.md leaves the error to start"
+)
 def test_container_without_a_process_can_be_created_but_not_started(bundle: Bundle) -> None:
     del bundle.config["process"]
     assert bundle.create().status == "created"
@@ -208,7 +214,10 @@ def test_unknown_signal_is_refused(sleeping: Bundle, name: str) -> None:
 def test_kill_of_a_stopped_container_is_refused_in_words_that_engines_know(bundle: Bundle) -> None:
     result = stopped(bundle).attempt("kill", operands=["KILL"])
     assert result.returncode != 0
-    assert any(words in result.stderr for words in ("container not running", "process already finished", "no such process"))
+    assert any(
+        words in result.stderr
+        for words in ("container not running", "process already finished", "no such process")
+    )
 
 
 def test_kill_all_of_a_stopped_container_is_no_error(bundle: Bundle) -> None:
@@ -227,11 +236,11 @@ def test_kill_all_reaches_every_process_of_a_shared_pid_namespace(bundle: Bundle
     script = "sleep 1000 & sleep 1000 & echo $$ >&1; wait"
     bundle.without_namespace("pid").process(args=["sh", "-c", script]).create().start()
     pid = bundle.pid
-    procs = f"/sys/fs/cgroup/pids/{bundle.token}/cgroup.procs"
-    assert eventually(lambda: len(open(procs).readlines()) == 3)
+    procs = Path(f"/sys/fs/cgroup/pids/{bundle.token}/cgroup.procs")
+    assert eventually(lambda: len(procs.read_text().split()) == 3)
     bundle.kill("--all", "KILL")
     assert bundle.wait(pid) == 137
-    assert eventually(lambda: open(procs).read() == "")
+    assert eventually(lambda: procs.read_text() == "")
 
 
 def test_forced_delete_reaches_every_process_of_a_shared_pid_namespace(bundle: Bundle) -> None:

@@ -1,4 +1,6 @@
-""".mounts: every option on tmpfs and on bind mounts, seen in mountinfo from inside; order, sources, destinations."""
+""".mounts: every option on tmpfs and on bind mounts, seen in mountinfo from inside; order, sources,
+destinations.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,14 @@ FLAGS = {
     "defaults": "+rw -nosuid -nodev -noexec",
 }
 SYSTEM_FLAGS = {"sync": "ssync", "dirsync": "sdirsync", "lazytime": "slazytime", "nolazytime": "+rw"}
-PROPAGATION = {"private": "", "rprivate": "", "slave": "", "rslave": "", "shared": "shared", "rshared": "shared"}
+PROPAGATION = {
+    "private": "",
+    "rprivate": "",
+    "slave": "",
+    "rslave": "",
+    "shared": "shared",
+    "rshared": "shared",
+}
 UNBINDABLE = {"unbindable": "unbindable", "runbindable": "unbindable"}
 
 
@@ -63,7 +72,12 @@ def differs(option: str, why: str) -> object:
 
 
 @pytest.mark.parametrize(
-    "option", [*(FLAGS.keys() - {"defaults"}), *SYSTEM_FLAGS, differs("defaults", "hands `defaults` to the file system, which refuses it")]
+    "option",
+    [
+        *(FLAGS.keys() - {"defaults"}),
+        *SYSTEM_FLAGS,
+        differs("defaults", "hands `defaults` to the file system, which refuses it"),
+    ],
 )
 def test_option_on_tmpfs(bundle: Bundle, option: str) -> None:
     mount = bundle.mount("/mnt", "tmpfs", "tmpfs", [option]).mount_at("/mnt")
@@ -73,7 +87,9 @@ def test_option_on_tmpfs(bundle: Bundle, option: str) -> None:
 
 @pytest.mark.parametrize("option", [*FLAGS, *SYSTEM_FLAGS])
 def test_option_on_a_bind_mount(bundle: Bundle, option: str) -> None:
-    """Flags of the file system, such as sync, are not a bind mount's to change: they must only be understood."""
+    """Flags of the file system, such as sync, are not a bind mount's to change: they must only be
+    understood.
+    """
     (bundle.dir / "data").mkdir()
     mount = bundle.mount("/mnt", "bind", "data", ["bind", option]).mount_at("/mnt")
     assert holds(mount, FLAGS.get(option, "+rw")), mount
@@ -85,7 +101,9 @@ def test_propagation_option(bundle: Bundle, kind: str, option: str) -> None:
     (bundle.dir / "data").mkdir()
     bundle.mount("/mnt", kind, "data", ["bind", option] if kind == "bind" else [option])
     expected = {**PROPAGATION, **UNBINDABLE}[option]
-    assert [tag.split(":")[0] for tag in bundle.mount_at("/mnt").propagation] == ([expected] if expected else [])
+    assert [tag.split(":")[0] for tag in bundle.mount_at("/mnt").propagation] == (
+        [expected] if expected else []
+    )
 
 
 @pytest.mark.parametrize("options", [["bind", "ro"], ["rbind", "ro"], ["ro", "bind"]])
@@ -103,7 +121,9 @@ def test_last_of_contradicting_options_wins(bundle: Bundle) -> None:
 
 def test_several_flags_at_once(bundle: Bundle) -> None:
     (bundle.dir / "data").mkdir()
-    mount = bundle.mount("/mnt", "bind", "data", ["rbind", "nosuid", "nodev", "noexec", "ro", "noatime"]).mount_at("/mnt")
+    mount = bundle.mount(
+        "/mnt", "bind", "data", ["rbind", "nosuid", "nodev", "noexec", "ro", "noatime"]
+    ).mount_at("/mnt")
     assert holds(mount, "+nosuid +nodev +noexec +ro +noatime")
 
 
@@ -137,7 +157,8 @@ RECURSIVE = {
     "rsymfollow": "-nosymfollow",
 }
 BROKEN_ATIME = "clears the wrong attribute bits and gets EINVAL (mended in 1.4.1)"
-# The first mount and the one nested in it start with the opposite of what is asked for, so that a change shows.
+# The first mount and the one nested in it start with the opposite of what is asked for, so that a change
+# shows.
 NESTED_MOUNTS = """
     mount -t tmpfs -o nosuid,nodev,noexec,nodiratime,nosymfollow t "$0" && mkdir "$0/sub" &&
     mount -t tmpfs -o nosuid,nodev,noexec,nodiratime,nosymfollow t "$0/sub" && exec "$@"
@@ -145,7 +166,9 @@ NESTED_MOUNTS = """
 
 
 def with_nested_mounts(bundle: Bundle) -> list[str]:
-    """Wrap the runtime: it runs in a mount namespace where the bundle's `data` is a mount with another below it."""
+    """Wrap the runtime: it runs in a mount namespace where the bundle's `data` is a mount with another
+    below it.
+    """
     folder = bundle.dir / "data"
     folder.mkdir()
     return ["unshare", "-m", "sh", "-c", NESTED_MOUNTS, str(folder)]
@@ -174,7 +197,10 @@ def test_plain_ro_leaves_nested_mounts_writable(bundle: Bundle) -> None:
 
 def test_bind_leaves_nested_mounts_out(bundle: Bundle) -> None:
     bundle.mount("/mnt", "bind", "data", ["bind"])
-    assert "/mnt/sub" not in bundle.run("cat", "/proc/self/mountinfo", wrap=with_nested_mounts(bundle)).ok().stdout
+    assert (
+        "/mnt/sub"
+        not in bundle.run("cat", "/proc/self/mountinfo", wrap=with_nested_mounts(bundle)).ok().stdout
+    )
 
 
 # sources, destinations, types, order
@@ -203,7 +229,9 @@ def test_file_is_bound_on_a_file_that_is_made(bundle: Bundle) -> None:
 @pytest.mark.parametrize("kind", ["", "none", "bind", "dummy"])
 def test_type_of_a_bind_mount_does_not_matter(bundle: Bundle, kind: str) -> None:
     (bundle.dir / "file").write_text("hello")
-    assert bundle.mount("/file", kind, str(bundle.dir / "file"), ["bind"]).run("cat", "/file").stdout == "hello"
+    assert (
+        bundle.mount("/file", kind, str(bundle.dir / "file"), ["bind"]).run("cat", "/file").stdout == "hello"
+    )
 
 
 def test_type_bind_without_the_option_is_no_bind_mount(bundle: Bundle) -> None:
@@ -225,13 +253,25 @@ def test_later_mount_hides_an_earlier_one(bundle: Bundle) -> None:
 
 def test_other_options_go_to_the_file_system(bundle: Bundle) -> None:
     bundle.mount("/mnt", "tmpfs", "tmpfs", ["nosuid", "size=1m", "mode=711"])
-    assert bundle.run("sh", "-c", "stat -c %a /mnt; df -k /mnt | tail -n 1").ok().stdout.split()[:3] == ["711", "tmpfs", "1024"]
+    assert bundle.run("sh", "-c", "stat -c %a /mnt; df -k /mnt | tail -n 1").ok().stdout.split()[:3] == [
+        "711",
+        "tmpfs",
+        "1024",
+    ]
 
 
 def test_tmpcopyup_keeps_what_was_there(bundle: Bundle) -> None:
     bundle.write("/data/file", "hello", mode=0o640).symlink("/data/link", "file").mkdir("/data/empty")
     bundle.mount("/data", "tmpfs", "tmpfs", ["tmpcopyup"])
-    said = bundle.run("sh", "-c", "ls /data; readlink /data/link; stat -c %a /data/file; cat /data/file; echo > /data/new").ok().stdout
+    said = (
+        bundle.run(
+            "sh",
+            "-c",
+            "ls /data; readlink /data/link; stat -c %a /data/file; cat /data/file; echo > /data/new",
+        )
+        .ok()
+        .stdout
+    )
     assert said == "empty\nfile\nlink\nfile\n640\nhello"
     assert not bundle.path("/data/new").exists()
 
@@ -249,7 +289,10 @@ def test_overlay(bundle: Bundle) -> None:
     for name in ("lower", "upper", "work"):
         (bundle.dir / name).mkdir()
     (bundle.dir / "lower/file").write_text("hello")
-    layers = [f"{key}={bundle.dir}/{name}" for key, name in (("lowerdir", "lower"), ("upperdir", "upper"), ("workdir", "work"))]
+    layers = [
+        f"{key}={bundle.dir}/{name}"
+        for key, name in (("lowerdir", "lower"), ("upperdir", "upper"), ("workdir", "work"))
+    ]
     bundle.mount("/mnt", "overlay", "overlay", layers)
     assert bundle.run("sh", "-c", "cat /mnt/file; echo new > /mnt/new").ok().stdout == "hello"
     assert (bundle.dir / "upper/new").read_text() == "new\n"
@@ -292,7 +335,9 @@ def test_idmapped_bind_mount(bundle: Bundle) -> None:
 
 
 @pytest.mark.differs_from_runc("id-mapped mounts are newer than runc 1.1.5")
-@pytest.mark.parametrize("members", [{"uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]}, {}], ids=["one-map", "no-map"])
+@pytest.mark.parametrize(
+    "members", [{"uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]}, {}], ids=["one-map", "no-map"]
+)
 def test_incomplete_idmap_is_refused(bundle: Bundle, members: dict[str, list[dict[str, int]]]) -> None:
     (bundle.dir / "data").mkdir()
     assert bundle.mount("/mnt", "bind", "data", ["bind", "idmap"], **members).run("true").returncode == 1

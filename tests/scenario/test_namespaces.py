@@ -49,7 +49,9 @@ def test_namespace_that_is_not_listed_is_inherited(bundle: Bundle, kind: str) ->
 
 @pytest.mark.differs_from_runc("wants a /proc in the rootfs, and leaves its bind of the rootfs mounted")
 def test_inherited_mount_namespace(bundle: Bundle) -> None:
-    """Without mounts of its own such a container is a chroot. The namespace is not the host's: a mistake could be costly."""
+    """Without mounts of its own such a container is a chroot. The namespace is not the host's: a mistake
+    could be costly.
+    """
     with holder(bundle, "--mount") as pid:
         mountinfo = Path(f"/proc/{pid}/mountinfo")
         before = mountinfo.read_text()
@@ -60,7 +62,9 @@ def test_inherited_mount_namespace(bundle: Bundle) -> None:
     assert result.ok().stdout == "in /\n/bin/probe\n"
 
 
-@pytest.mark.parametrize(("kind", "flag"), [("network", "--net"), ("ipc", "--ipc"), ("uts", "--uts"), ("cgroup", "--cgroup")])
+@pytest.mark.parametrize(
+    ("kind", "flag"), [("network", "--net"), ("ipc", "--ipc"), ("uts", "--uts"), ("cgroup", "--cgroup")]
+)
 def test_namespace_joined_by_path(bundle: Bundle, kind: str, flag: str) -> None:
     with holder(bundle, flag) as pid:
         path = f"/proc/{pid}/ns/{PROC_NAMES[kind]}"
@@ -68,7 +72,9 @@ def test_namespace_joined_by_path(bundle: Bundle, kind: str, flag: str) -> None:
 
 
 def test_joined_pid_namespace(bundle: Bundle) -> None:
-    """The forking unshare stays outside; its child is pid 1 there and the container's init another process of it."""
+    """The forking unshare stays outside; its child is pid 1 there and the container's init another process
+    of it.
+    """
     with holder(bundle, "--pid", "--fork", "--kill-child") as pid:
         path = f"/proc/{pid}/ns/pid_for_children"
         said = bundle.namespace("pid", path).probe("self")
@@ -89,7 +95,9 @@ def test_joined_namespaces_of_another_container(bundle: Bundle) -> None:
     bundle.id = first
 
 
-@pytest.mark.parametrize(("kind", "other"), [("network", "uts"), ("ipc", "net"), ("uts", "ipc"), ("pid", "mnt"), ("cgroup", "uts")])
+@pytest.mark.parametrize(
+    ("kind", "other"), [("network", "uts"), ("ipc", "net"), ("uts", "ipc"), ("pid", "mnt"), ("cgroup", "uts")]
+)
 def test_namespace_of_the_wrong_type_is_refused(bundle: Bundle, kind: str, other: str) -> None:
     with holder(bundle, "--net", "--ipc", "--uts", "--mount") as pid:
         assert bundle.namespace(kind, f"/proc/{pid}/ns/{other}").run("true").returncode == 1
@@ -142,7 +150,9 @@ def test_cgroup_namespace_hides_the_path(bundle: Bundle) -> None:
 def test_time_namespace_with_offsets(bundle: Bundle) -> None:
     offsets = {"monotonic": {"secs": 86400, "nanosecs": 0}, "boottime": {"secs": 7200, "nanosecs": 5}}
     said = bundle.namespace("time").linux(timeOffsets=offsets).probe("clocks")
-    here = subprocess.run([bundle.template.probe, "clocks"], capture_output=True, text=True, check=True).stdout
+    here = subprocess.run(
+        [bundle.template.probe, "clocks"], capture_output=True, text=True, check=True
+    ).stdout
     monotonic = int(here.split(":")[1].split(",")[0])
     assert 86400 <= said["monotonic"] - monotonic + 1 < 86410
     assert 7200 <= said["boottime"] - monotonic + 1 < 7210

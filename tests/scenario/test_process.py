@@ -34,7 +34,12 @@ def test_home_comes_from_the_containers_passwd(bundle: Bundle, uid: int, home: s
 def test_numeric_name_in_passwd_is_no_uid(bundle: Bundle) -> None:
     """CVE-2016-3697: a user called "1000" with uid 0 must not make uid 1000 root, nor give it root's home."""
     bundle.write("/etc/passwd", "1000:x:0:0::/evil:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n")
-    said = bundle.process(env=["PATH=/bin"], user={"uid": 1000, "gid": 1000}).run("sh", "-c", "echo $HOME; probe ids").ok().stdout
+    said = (
+        bundle.process(env=["PATH=/bin"], user={"uid": 1000, "gid": 1000})
+        .run("sh", "-c", "echo $HOME; probe ids")
+        .ok()
+        .stdout
+    )
     assert said.startswith('/home/user\n{"uid":[1000,1000,1000]')
 
 
@@ -102,14 +107,18 @@ def test_umask(bundle: Bundle) -> None:
     assert bundle.process(user={"uid": 0, "gid": 0, "umask": 0o027}).probe("ids")["umask"] == 0o027
 
 
-@pytest.mark.differs_from_runc("sets 022 (config.md, user.umask: unspecified SHOULD leave the umask unchanged)")
+@pytest.mark.differs_from_runc(
+    "sets 022 (config.md, user.umask: unspecified SHOULD leave the umask unchanged)"
+)
 def test_umask_that_is_not_given_is_the_callers(bundle: Bundle) -> None:
     wrap = ["sh", "-c", 'umask 007; exec "$@"', "sh"]
     assert bundle.run("/bin/probe", "ids", wrap=wrap).ok().json()["umask"] == 0o007
 
 
 def test_umask_of_the_config_does_not_change_what_the_runtime_makes(bundle: Bundle) -> None:
-    bundle.process(user={"uid": 0, "gid": 0, "umask": 0o777}, cwd="/new").mount("/data/deep", "tmpfs", "tmpfs").run("true").ok()
+    bundle.process(user={"uid": 0, "gid": 0, "umask": 0o777}, cwd="/new").mount(
+        "/data/deep", "tmpfs", "tmpfs"
+    ).run("true").ok()
     assert bundle.path("/data").stat().st_mode & 0o777 == 0o755
     assert bundle.path("/new").stat().st_mode & 0o777 == 0o755
 
@@ -145,12 +154,17 @@ def test_rlimits_that_are_not_given_are_the_callers(bundle: Bundle) -> None:
 
 
 def test_unlimited_rlimit(bundle: Bundle) -> None:
-    said = bundle.process(rlimits=[{"type": "RLIMIT_CPU", "soft": 2**64 - 1, "hard": 2**64 - 1}]).probe("rlimits")
+    said = bundle.process(rlimits=[{"type": "RLIMIT_CPU", "soft": 2**64 - 1, "hard": 2**64 - 1}]).probe(
+        "rlimits"
+    )
     assert said["RLIMIT_CPU"] == [2**64 - 1, 2**64 - 1]
 
 
 def test_soft_limit_above_the_hard_one_is_refused(bundle: Bundle) -> None:
-    assert bundle.process(rlimits=[{"type": "RLIMIT_NOFILE", "soft": 20, "hard": 10}]).run("true").returncode == 1
+    assert (
+        bundle.process(rlimits=[{"type": "RLIMIT_NOFILE", "soft": 20, "hard": 10}]).run("true").returncode
+        == 1
+    )
 
 
 def test_oom_score(bundle: Bundle) -> None:
@@ -171,7 +185,13 @@ def test_no_new_privileges(bundle: Bundle, value: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("net.ipv4.ip_forward", "1"), ("kernel.shm_rmid_forced", "1"), ("kernel.msgmax", "4096"), ("fs.mqueue.msg_max", "77")]
+    ("key", "value"),
+    [
+        ("net.ipv4.ip_forward", "1"),
+        ("kernel.shm_rmid_forced", "1"),
+        ("kernel.msgmax", "4096"),
+        ("fs.mqueue.msg_max", "77"),
+    ],
 )
 def test_sysctl_of_a_namespace(bundle: Bundle, key: str, value: str) -> None:
     path = Path("/proc/sys") / key.replace(".", "/")
@@ -185,7 +205,16 @@ def test_sysctl_with_slashes(bundle: Bundle) -> None:
     assert bundle.run("cat", "/proc/sys/net/ipv4/conf/lo/forwarding").ok().stdout == "1\n"
 
 
-@pytest.mark.parametrize("key", ["kernel.core_pattern", "vm.overcommit_memory", "fs.file-max", "net/../kernel/core_pattern", "kernel.hostname"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "kernel.core_pattern",
+        "vm.overcommit_memory",
+        "fs.file-max",
+        "net/../kernel/core_pattern",
+        "kernel.hostname",
+    ],
+)
 def test_sysctl_of_the_host_is_refused(bundle: Bundle, key: str) -> None:
     """The value is the one that the host has, so that a hole is seen and yet does no harm."""
     path = Path("/proc/sys", key if "/" in key else key.replace(".", "/"))
@@ -193,11 +222,18 @@ def test_sysctl_of_the_host_is_refused(bundle: Bundle, key: str) -> None:
 
 
 @pytest.mark.differs_from_runc("linux.personality is newer than runc 1.1.5")
-@pytest.mark.parametrize(("domain", "number", "machine"), [("LINUX32", 8, "i686"), ("LINUX", 0, os.uname().machine)])
+@pytest.mark.parametrize(
+    ("domain", "number", "machine"), [("LINUX32", 8, "i686"), ("LINUX", 0, os.uname().machine)]
+)
 def test_personality(bundle: Bundle, domain: str, number: int, machine: str) -> None:
     # A personality of the caller must not show through.
     wrap = ["setarch", "--addr-no-randomize"]
-    said = bundle.linux(personality={"domain": domain}).run("sh", "-c", "uname -m; probe self", wrap=wrap).ok().stdout
+    said = (
+        bundle.linux(personality={"domain": domain})
+        .run("sh", "-c", "uname -m; probe self", wrap=wrap)
+        .ok()
+        .stdout
+    )
     assert said.splitlines()[0] == machine
     assert f'"personality":{number}' in said
 
@@ -224,21 +260,41 @@ def test_descriptors_that_the_caller_leaks_are_closed(bundle: Bundle) -> None:
 
 
 def test_descriptors_of_a_created_container_are_closed(bundle: Bundle) -> None:
-    pid = bundle.process(args=["/bin/probe", "fds"]).create(wrap=[bundle.template.probe, "leak", "3", "20", "/"]).pid
+    pid = (
+        bundle.process(args=["/bin/probe", "fds"])
+        .create(wrap=[bundle.template.probe, "leak", "3", "20", "/"])
+        .pid
+    )
     bundle.start().wait(pid)
     assert bundle.output().count(":") == 3
 
 
 def test_preserved_descriptors(bundle: Bundle) -> None:
     bundle.process(args=["/bin/probe", "fds"])
-    said = bundle.attempt("run", "--preserve-fds", "2", wrap=[bundle.template.probe, "leak", "3", "20", "/etc/hostname"]).ok().json()
+    said = (
+        bundle.attempt(
+            "run", "--preserve-fds", "2", wrap=[bundle.template.probe, "leak", "3", "20", "/etc/hostname"]
+        )
+        .ok()
+        .json()
+    )
     assert sorted(said) == ["0", "1", "2", "3", "4"]
     assert said["3"].endswith("/etc/hostname")
 
 
 def as_activated(bundle: Bundle, sockets: int) -> dict[str, Any]:
     """Run the runtime as systemd would: so many sockets from descriptor 3 on, meant for its own pid."""
-    wrap = ["sh", "-c", 'export LISTEN_PID=$$; exec "$@"', "sh", bundle.template.probe, "leak", "3", "20", "/etc/hostname"]
+    wrap = [
+        "sh",
+        "-c",
+        'export LISTEN_PID=$$; exec "$@"',
+        "sh",
+        bundle.template.probe,
+        "leak",
+        "3",
+        "20",
+        "/etc/hostname",
+    ]
     return {"wrap": wrap, "env": bundle.environment(LISTEN_FDS=str(sockets))}
 
 

@@ -1,4 +1,6 @@
-"""What propagates where: nothing to the host unless asked for; rootfsPropagation and slave mounts as asked."""
+"""What propagates where: nothing to the host unless asked for; rootfsPropagation and slave mounts as
+asked.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class SharedHost:
 
 @contextmanager
 def shared_host(bundle: Bundle) -> Iterator[SharedHost]:
-    """Only the mount namespace is new: commands are run in it with nsenter, and its mounts end with its holder."""
+    """Only the mount namespace is new: commands are run in it with nsenter, and its mounts end with its
+    holder.
+    """
     ready = bundle.dir / "shared"
     script = f"mount --make-rprivate / && mount --make-rshared / && echo > {ready}; exec sleep 60"
     with subprocess.Popen(["unshare", "--mount", "sh", "-c", script], env=bundle.environment()) as process:
@@ -62,7 +66,9 @@ def started(bundle: Bundle, shared: SharedHost, says: str = "mounted") -> Bundle
 
 
 @pytest.mark.parametrize("propagation", ["", "private", "slave"])
-def test_nothing_is_mounted_on_a_host_that_shares_everything(bundle: Bundle, shared: SharedHost, propagation: str) -> None:
+def test_nothing_is_mounted_on_a_host_that_shares_everything(
+    bundle: Bundle, shared: SharedHost, propagation: str
+) -> None:
     before = shared.points()
     if propagation:
         bundle.linux(rootfsPropagation=propagation)
@@ -78,8 +84,12 @@ def test_mount_in_a_bind_mount_stays_inside(bundle: Bundle, shared: SharedHost, 
 
 
 @pytest.mark.parametrize("option", ["shared", "rshared"])
-def test_mount_in_a_shared_bind_mount_reaches_the_host(bundle: Bundle, shared: SharedHost, option: str) -> None:
-    """The one that asks for it gets it. The source is a mount of its own: that of the rootfs may be made private."""
+def test_mount_in_a_shared_bind_mount_reaches_the_host(
+    bundle: Bundle, shared: SharedHost, option: str
+) -> None:
+    """The one that asks for it gets it. The source is a mount of its own: that of the rootfs may be made
+    private.
+    """
     shared.mount_tmpfs(bundle.dir / "data")
     bundle.linux(rootfsPropagation="shared").mount("/data", "bind", "data", ["rbind", option])
     started(bundle, shared)
@@ -92,7 +102,9 @@ def test_later_mount_of_the_host_reaches_a_slave(bundle: Bundle, shared: SharedH
     bundle.mount("/data", "bind", "data", ["rbind", option]).linux(rootfsPropagation="slave")
     started(bundle, shared)
     shared.mount_tmpfs(bundle.dir / "data/late")
-    assert "/data/late" in [mount.point for mount in parse_mountinfo(Path(f"/proc/{bundle.pid}/mountinfo").read_text())]
+    assert "/data/late" in [
+        mount.point for mount in parse_mountinfo(Path(f"/proc/{bundle.pid}/mountinfo").read_text())
+    ]
 
 
 def test_later_mount_of_the_host_does_not_reach_a_private_mount(bundle: Bundle, shared: SharedHost) -> None:
@@ -100,7 +112,9 @@ def test_later_mount_of_the_host_does_not_reach_a_private_mount(bundle: Bundle, 
     bundle.mount("/data", "bind", "data", ["rbind", "rprivate"])
     started(bundle, shared)
     shared.mount_tmpfs(bundle.dir / "data/late")
-    assert "/data/late" not in [mount.point for mount in parse_mountinfo(Path(f"/proc/{bundle.pid}/mountinfo").read_text())]
+    assert "/data/late" not in [
+        mount.point for mount in parse_mountinfo(Path(f"/proc/{bundle.pid}/mountinfo").read_text())
+    ]
 
 
 @pytest.mark.parametrize(
@@ -110,18 +124,30 @@ def test_later_mount_of_the_host_does_not_reach_a_private_mount(bundle: Bundle, 
         ("rprivate", []),
         ("slave", ["master"]),
         ("rslave", ["master"]),
-        pytest.param("shared", ["shared"], marks=pytest.mark.differs_from_runc("leaves the root private (mended in 1.3.1)")),
-        pytest.param("unbindable", ["unbindable"], marks=pytest.mark.differs_from_runc("leaves the root bindable (mended in 1.3.1)")),
+        pytest.param(
+            "shared",
+            ["shared"],
+            marks=pytest.mark.differs_from_runc("leaves the root private (mended in 1.3.1)"),
+        ),
+        pytest.param(
+            "unbindable",
+            ["unbindable"],
+            marks=pytest.mark.differs_from_runc("leaves the root bindable (mended in 1.3.1)"),
+        ),
     ],
 )
-def test_propagation_of_the_root(bundle: Bundle, shared: SharedHost, propagation: str, tags: list[str]) -> None:
+def test_propagation_of_the_root(
+    bundle: Bundle, shared: SharedHost, propagation: str, tags: list[str]
+) -> None:
     bundle.linux(rootfsPropagation=propagation)
     said = bundle.run("cat", "/proc/self/mountinfo", wrap=shared.wrap).ok().stdout
     root = next(mount for mount in parse_mountinfo(said) if mount.point == "/")
     assert [tag.split(":")[0] for tag in root.propagation] == tags
 
 
-def test_mounts_of_the_rootfs_are_private_to_each_container(bundle: Bundle, new_bundle: Callable[[], Bundle], shared: SharedHost) -> None:
+def test_mounts_of_the_rootfs_are_private_to_each_container(
+    bundle: Bundle, new_bundle: Callable[[], Bundle], shared: SharedHost
+) -> None:
     """Two containers of one rootfs: what one mounts is not there in the other."""
     started(bundle.mkdir("/data"), shared)
     second = new_bundle()

@@ -105,19 +105,35 @@ def test_read_only_path_keeps_its_other_flags(bundle: Bundle) -> None:
 
 @pytest.mark.differs_from_runc("makes only the topmost mount of the path read-only")
 def test_read_only_path_covers_nested_mounts(bundle: Bundle) -> None:
-    bundle.mount("/data", "tmpfs", "tmpfs").mount("/data/nested", "tmpfs", "tmpfs").linux(readonlyPaths=["/data"])
+    bundle.mount("/data", "tmpfs", "tmpfs").mount("/data/nested", "tmpfs", "tmpfs").linux(
+        readonlyPaths=["/data"]
+    )
     assert READ_ONLY in bundle.run("touch", "/data/nested/file").stderr
 
 
 def test_masked_path_with_nested_mounts(bundle: Bundle) -> None:
-    bundle.mount("/data", "tmpfs", "tmpfs").mount("/data/nested", "tmpfs", "tmpfs").linux(maskedPaths=["/data"])
+    bundle.mount("/data", "tmpfs", "tmpfs").mount("/data/nested", "tmpfs", "tmpfs").linux(
+        maskedPaths=["/data"]
+    )
     assert bundle.run("ls", "-A", "/data").ok().stdout == ""
 
 
 # devices
 
-DEFAULT_DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
-LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
+DEFAULT_DEVICES = {
+    "null": (1, 3),
+    "zero": (1, 5),
+    "full": (1, 7),
+    "random": (1, 8),
+    "urandom": (1, 9),
+    "tty": (5, 0),
+}
+LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+}
 
 
 @pytest.mark.parametrize("umask", ["000", "077"])
@@ -132,7 +148,7 @@ def test_default_devices(bundle: Bundle, umask: str) -> None:
 
 def test_default_devices_can_be_used(bundle: Bundle) -> None:
     script = """
-        for name in null zero full random urandom; do head -c 1 /dev/$name >/dev/null || echo cannot read $name; done
+        for name in null zero full random urandom; do head -c 1 /dev/$name >/dev/null || echo no $name; done
         echo x > /dev/null; echo x > /dev/full && echo full took it
         head -c 2 /dev/zero | wc -c
     """
@@ -140,18 +156,29 @@ def test_default_devices_can_be_used(bundle: Bundle) -> None:
 
 
 def test_links_in_dev(bundle: Bundle) -> None:
-    said = bundle.run("sh", "-c", "for name in fd stdin stdout stderr; do readlink /dev/$name; done").ok().stdout
+    said = (
+        bundle.run("sh", "-c", "for name in fd stdin stdout stderr; do readlink /dev/$name; done").ok().stdout
+    )
     assert said.split() == list(LINKS.values())
 
 
 def test_ptmx_is_that_of_the_containers_devpts(bundle: Bundle) -> None:
-    said = bundle.run("sh", "-c", "stat -L -c '%t %T' /dev/ptmx /dev/pts/ptmx; test -r /dev/ptmx && echo ok").ok().stdout
+    said = (
+        bundle.run("sh", "-c", "stat -L -c '%t %T' /dev/ptmx /dev/pts/ptmx; test -r /dev/ptmx && echo ok")
+        .ok()
+        .stdout
+    )
     assert said == "5 2\n5 2\nok\n"
 
 
 @pytest.mark.differs_from_runc("makes the links whether or not what they name exists in the container")
 def test_no_links_without_proc(bundle: Bundle) -> None:
-    said = bundle.without_mount("/proc").run("sh", "-c", "test -L /dev/fd || test -L /dev/stdin || echo none").ok().stdout
+    said = (
+        bundle.without_mount("/proc")
+        .run("sh", "-c", "test -L /dev/fd || test -L /dev/stdin || echo none")
+        .ok()
+        .stdout
+    )
     assert said == "none\n"
 
 
@@ -168,7 +195,15 @@ CONFIGURED: list[dict[str, Any]] = [
     {"path": "/dev/block", "type": "b", "major": 7, "minor": 0, "fileMode": 0o600, "uid": 0, "gid": 6},
     {"path": "/dev/fifo", "type": "p", "fileMode": 0o622, "uid": 1, "gid": 2},
     {"path": "/dev/unbuffered", "type": "u", "major": 1, "minor": 3, "fileMode": 0o666, "uid": 0, "gid": 0},
-    {"path": "/elsewhere/deep/char", "type": "c", "major": 1, "minor": 7, "fileMode": 0o666, "uid": 0, "gid": 0},
+    {
+        "path": "/elsewhere/deep/char",
+        "type": "c",
+        "major": 1,
+        "minor": 7,
+        "fileMode": 0o666,
+        "uid": 0,
+        "gid": 0,
+    },
 ]
 
 
@@ -193,7 +228,9 @@ def test_device_that_is_there_already(bundle: Bundle) -> None:
     bundle.linux(devices=[device]).run("true").ok()
 
 
-@pytest.mark.differs_from_runc("takes whatever is there for the device (config-linux.md#devices: MUST generate an error)")
+@pytest.mark.differs_from_runc(
+    "takes whatever is there for the device (config-linux.md#devices: MUST generate an error)"
+)
 @pytest.mark.parametrize("kind", ["file", "directory", "other-device", "fifo"])
 def test_something_else_where_a_device_belongs_is_refused(bundle: Bundle, kind: str) -> None:
     path = bundle.path("/device")
@@ -203,13 +240,21 @@ def test_something_else_where_a_device_belongs_is_refused(bundle: Bundle, kind: 
         path.mkdir()
     else:
         os.mknod(path, 0o666 | (stat.S_IFIFO if kind == "fifo" else stat.S_IFCHR), os.makedev(1, 5))
-    assert bundle.linux(devices=[{"path": "/device", "type": "c", "major": 1, "minor": 3}]).run("true").returncode == 1
+    assert (
+        bundle.linux(devices=[{"path": "/device", "type": "c", "major": 1, "minor": 3}])
+        .run("true")
+        .returncode
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
     "device",
     [
-        pytest.param({"type": "c", "major": 1, "minor": 3}, marks=pytest.mark.differs_from_runc("ignores a device without a path")),
+        pytest.param(
+            {"type": "c", "major": 1, "minor": 3},
+            marks=pytest.mark.differs_from_runc("ignores a device without a path"),
+        ),
         {"path": "/dev/x", "major": 1},
         {"path": "/dev/x", "type": "q"},
     ],

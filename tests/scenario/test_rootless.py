@@ -1,4 +1,6 @@
-"""Containers of an ordinary user: one id mapped to oneself, or more of them through newuidmap and newgidmap."""
+"""Containers of an ordinary user: one id mapped to oneself, or more of them through newuidmap and
+newgidmap.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,23 @@ pytestmark = pytest.mark.requires("unprivileged-user")
 
 @pytest.fixture
 def rootless(bundle: Bundle) -> Bundle:
-    """A bundle that belongs to nobody, with the changes that `spec --rootless` makes to the default config."""
+    """A bundle that belongs to nobody, with the changes that `spec --rootless` makes to the default
+    config.
+    """
     one = [{"containerID": 0, "hostID": NOBODY, "size": 1}]
     bundle.namespace("user").linux(uidMappings=one, gidMappings=one).without_mount("/dev/pts")
-    bundle.mount("/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"])
+    bundle.mount(
+        "/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
+    )
     del bundle.config["linux"]["cgroupsPath"]
     give_away(bundle)
     return bundle
 
 
 def give_away(bundle: Bundle) -> None:
-    """Busybox and the probe are shared with other bundles and stay root's: who may execute them need not own them."""
+    """Busybox and the probe are shared with other bundles and stay root's: who may execute them need not
+    own them.
+    """
     for folder, _, names in os.walk(bundle.dir):
         os.chown(folder, NOBODY, NOBODY)
         for name in names:
@@ -41,7 +49,13 @@ def as_nobody(bundle: Bundle, *args: str, **more: Any) -> str:
 
 
 def test_ordinary_user_is_root_inside(rootless: Bundle) -> None:
-    assert as_nobody(rootless, "sh", "-c", "id -u; id -g; cat /proc/self/uid_map").split() == ["0", "0", "0", str(NOBODY), "1"]
+    assert as_nobody(rootless, "sh", "-c", "id -u; id -g; cat /proc/self/uid_map").split() == [
+        "0",
+        "0",
+        "0",
+        str(NOBODY),
+        "1",
+    ]
 
 
 def test_files_belong_to_the_ordinary_user(rootless: Bundle) -> None:
@@ -69,7 +83,10 @@ def test_devices_are_there(rootless: Bundle) -> None:
 
 @pytest.fixture
 def many_ids(rootless: Bundle) -> Bundle:
-    maps = [{"containerID": 0, "hostID": NOBODY, "size": 1}, {"containerID": 1, "hostID": 200000, "size": 1000}]
+    maps = [
+        {"containerID": 0, "hostID": NOBODY, "size": 1},
+        {"containerID": 1, "hostID": 200000, "size": 1000},
+    ]
     return rootless.linux(uidMappings=maps, gidMappings=maps)
 
 

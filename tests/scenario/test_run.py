@@ -54,7 +54,9 @@ def test_keep_leaves_a_stopped_container(bundle: Bundle) -> None:
 
 
 def test_detach_returns_while_the_program_runs(bundle: Bundle) -> None:
-    bundle.process(args=["/bin/probe", "sleep"]).attempt("run", "--detach", "--pid-file", f"{bundle.dir}/pid").ok()
+    bundle.process(args=["/bin/probe", "sleep"]).attempt(
+        "run", "--detach", "--pid-file", f"{bundle.dir}/pid"
+    ).ok()
     assert bundle.status == "running"
     assert (bundle.dir / "pid").read_text() == str(bundle.pid)
 
@@ -70,10 +72,14 @@ def test_pid_file_of_a_foreground_run(bundle: Bundle) -> None:
     assert (bundle.dir / "pid").read_text().isdigit()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT]
+)
 def test_signals_are_relayed(bundle: Bundle, number: signal.Signals) -> None:
     bundle.process(args=["/bin/probe", "trap"]).save()
-    with subprocess.Popen(bundle.command("run"), stdout=subprocess.PIPE, env=bundle.environment(), text=True) as running:
+    with subprocess.Popen(
+        bundle.command("run"), stdout=subprocess.PIPE, env=bundle.environment(), text=True
+    ) as running:
         assert running.stdout
         assert running.stdout.readline() == "ready\n"
         running.send_signal(number)
@@ -89,13 +95,20 @@ def test_zombies_of_the_container_do_not_end_the_run(bundle: Bundle) -> None:
     assert bundle.run("sh", "-c", script).returncode == 5
 
 
-def foreground_on_a_pty(bundle: Bundle, rows: int = 33, cols: int = 77) -> tuple[int, subprocess.Popen[bytes]]:
+def foreground_on_a_pty(
+    bundle: Bundle, rows: int = 33, cols: int = 77
+) -> tuple[int, subprocess.Popen[bytes]]:
     """Start `run` as a shell would: on a terminal of its own session; returns the terminal's master."""
     bundle.process(terminal=True).save()
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
     running = subprocess.Popen(
-        bundle.command("run"), stdin=slave, stdout=slave, stderr=slave, env=bundle.environment(), start_new_session=True
+        bundle.command("run"),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=bundle.environment(),
+        start_new_session=True,
     )
     os.close(slave)
     return master, running
@@ -103,7 +116,8 @@ def foreground_on_a_pty(bundle: Bundle, rows: int = 33, cols: int = 77) -> tuple
 
 @pytest.mark.requires("tty")
 def test_foreground_terminal(bundle: Bundle) -> None:
-    bundle.process(args=["/bin/probe", "tty"])
+    """The size may be set just after the start: the program asks a moment later."""
+    bundle.process(args=["sh", "-c", "sleep 0.2; exec probe tty"])
     master, running = foreground_on_a_pty(bundle)
     said = json.loads(read_terminal(master))
     os.close(master)
@@ -129,7 +143,9 @@ def test_foreground_terminal_is_relayed_in_raw_mode(bundle: Bundle) -> None:
 
 @pytest.mark.requires("tty")
 def test_terminal_follows_the_window(bundle: Bundle) -> None:
-    bundle.process(args=["sh", "-c", "trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.05; done"])
+    bundle.process(
+        args=["sh", "-c", "trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.05; done"]
+    )
     master, running = foreground_on_a_pty(bundle)
     heard = b""
     while b"ready" not in heard:
@@ -146,7 +162,14 @@ def test_callers_terminal_is_restored(bundle: Bundle) -> None:
     bundle.process(args=["true"], terminal=True).save()
     master, slave = pty.openpty()
     before = termios.tcgetattr(slave)
-    done = subprocess.run(bundle.command("run"), stdin=slave, stdout=slave, stderr=slave, env=bundle.environment(), timeout=TIMEOUT)
+    done = subprocess.run(
+        bundle.command("run"),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=bundle.environment(),
+        timeout=TIMEOUT,
+    )
     assert done.returncode == 0
     assert termios.tcgetattr(slave) == before
     os.close(slave)

@@ -1,4 +1,6 @@
-"""The seal around the interpreter, its imports, its libraries and its environment. Each test fails when its seal is taken out."""
+"""The seal around the interpreter, its imports, its libraries and its environment. Each test fails when
+its seal is taken out.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,18 @@ if TYPE_CHECKING:
     from tests.scenario.bundle import Bundle
 
 F_GET_SEALS, F_SEAL_WRITE = 1034, 8
-LOADERS = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-musl-x86_64.so.1", "/lib/ld-musl-aarch64.so.1"]
+LOADERS = [
+    "/lib64/ld-linux-x86-64.so.2",
+    "/lib/ld-linux-aarch64.so.1",
+    "/lib/ld-musl-x86_64.so.1",
+    "/lib/ld-musl-aarch64.so.1",
+]
 
 
 def hostile_image(bundle: Bundle) -> Bundle:
-    """Its program makes the runtime execute itself, and its ld.so keeps hold of the runtime's binary (CVE-2019-5736)."""
+    """Its program makes the runtime execute itself, and its ld.so keeps hold of the runtime's binary
+    (CVE-2019-5736).
+    """
     bundle.write("/evil", "#!/proc/self/exe\n", mode=0o755)
     for loader in LOADERS:
         bundle.mkdir(os.path.dirname(loader))
@@ -39,7 +48,9 @@ def test_runtime_cannot_be_overwritten_through_proc_self_exe(bundle: Bundle, pri
 
 
 def test_an_unsealed_runtime_would_be_noticed(bundle: Bundle) -> None:
-    """The proof of the test above: chroot(1), in a runtime's place, can be overwritten. (A copy of it; nothing is written.)"""
+    """The proof of the test above: chroot(1), in a runtime's place, can be overwritten. (A copy of it;
+    nothing is written.)
+    """
     found = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin")
     assert found
     shutil.copy(found, bundle.dir / "chroot")
@@ -68,8 +79,9 @@ def test_exe_of_the_waiting_init_cannot_be_opened_for_writing(bundle: Bundle) ->
 # imports
 
 MODULES = """
-    json encodings/__init__ encodings/utf_8 encodings/latin_1 encodings/ascii encodings/idna traceback linecache pwd grp os posixpath
-    re typing enum codecs io locale signal socket subprocess ctypes/__init__ ctypes/util sitecustomize usercustomize site
+    json encodings/__init__ encodings/utf_8 encodings/latin_1 encodings/ascii encodings/idna traceback linecache
+    pwd grp os posixpath re typing enum codecs io locale signal socket subprocess ctypes/__init__ ctypes/util
+    sitecustomize usercustomize site
     tokenize token warnings contextlib collections/__init__ functools errno struct pyrunc/__init__ prctl
 """.split()
 FOLDERS = [
@@ -106,7 +118,9 @@ def cwd_that_is_a_file(bundle: Bundle) -> None:
 
 
 def failing_mask(bundle: Bundle) -> None:
-    bundle.without_mount("/dev", "/dev/pts", "/dev/shm").write("/dev/null", "").linux(maskedPaths=["/etc/passwd"])
+    bundle.without_mount("/dev", "/dev/pts", "/dev/shm").write("/dev/null", "").linux(
+        maskedPaths=["/etc/passwd"]
+    )
 
 
 def failing_hook(bundle: Bundle) -> None:
@@ -114,7 +128,9 @@ def failing_hook(bundle: Bundle) -> None:
 
 
 def strange_names(bundle: Bundle) -> None:
-    bundle.process(args=["echo", "\u00e4\U0001f600"], env=["PATH=/bin", "\u00fc=\u00f6"], user={"uid": 4711, "gid": 4711})
+    bundle.process(
+        args=["echo", "\u00e4\U0001f600"], env=["PATH=/bin", "\u00fc=\u00f6"], user={"uid": 4711, "gid": 4711}
+    )
 
 
 SITUATIONS = [nothing_special, missing_program, cwd_that_is_a_file, failing_mask, failing_hook, strange_names]
@@ -135,10 +151,21 @@ def test_passwd_of_the_image_is_only_data(bundle: Bundle) -> None:
     assert not bundle.path("/python-was-here").exists()
 
 
-LIBRARIES = ["libgcc_s.so.1", "libnss_files.so.2", "libnss_evil.so.2", "libseccomp.so.2", "libcap.so.2", "libc.so.6", "libpthread.so.0"]
+LIBRARIES = [
+    "libgcc_s.so.1",
+    "libnss_files.so.2",
+    "libnss_evil.so.2",
+    "libseccomp.so.2",
+    "libcap.so.2",
+    "libc.so.6",
+    "libpthread.so.0",
+]
 LIBRARY_TRAP = """
 #include <fcntl.h>
-__attribute__((constructor)) static void loaded(void) { (void)!open("/library-was-loaded", O_CREAT | O_WRONLY, 0644); }
+__attribute__((constructor)) static void loaded(void)
+{
+    (void)!open("/library-was-loaded", O_CREAT | O_WRONLY, 0644);
+}
 """
 
 
@@ -146,14 +173,28 @@ __attribute__((constructor)) static void loaded(void) { (void)!open("/library-wa
 def test_libraries_of_the_image_are_never_loaded(bundle: Bundle, situation: Callable[[Bundle], None]) -> None:
     """CVE-2019-14271: name services, libgcc and others are opened by glibc when they are first needed."""
     (bundle.dir / "trap.c").write_text(LIBRARY_TRAP)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", bundle.dir / "trap.so", bundle.dir / "trap.c"], check=True)
-    for folder in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/lib", "/usr/lib", "/lib/aarch64-linux-gnu"):
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-o", bundle.dir / "trap.so", bundle.dir / "trap.c"], check=True
+    )
+    for folder in (
+        "/lib/x86_64-linux-gnu",
+        "/usr/lib/x86_64-linux-gnu",
+        "/lib64",
+        "/lib",
+        "/usr/lib",
+        "/lib/aarch64-linux-gnu",
+    ):
         for library in LIBRARIES:
             bundle.mkdir(folder)
             os.link(bundle.dir / "trap.so", bundle.path(f"{folder}/{library}"))
     bundle.write("/etc/nsswitch.conf", "passwd: evil files\ngroup: evil files\nhosts: evil\n")
     situation(bundle)
-    bundle.linux(seccomp={"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]})
+    bundle.linux(
+        seccomp={
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}],
+        }
+    )
     bundle.attempt("run")
     assert not bundle.path("/library-was-loaded").exists()
 
@@ -177,14 +218,28 @@ def test_environment_of_the_caller_does_not_steer_the_interpreter(bundle: Bundle
     traps.mkdir()
     for module in ("os", "json", "sitecustomize", "usercustomize", "startup"):
         (traps / f"{module}.py").write_text(f"open({str(bundle.dir / 'imported')!r}, 'w')\n")
-    variables = {"PYTHONPATH": str(traps), "PYTHONSTARTUP": f"{traps}/startup.py", "PYTHONINSPECT": "1", "PYTHONHOME": str(traps)}
-    result = bundle.run("echo", "hello", env=bundle.environment(**variables, PYTHONVERBOSE="1", PYTHONWARNINGS="error"))
+    variables = {
+        "PYTHONPATH": str(traps),
+        "PYTHONSTARTUP": f"{traps}/startup.py",
+        "PYTHONINSPECT": "1",
+        "PYTHONHOME": str(traps),
+    }
+    result = bundle.run(
+        "echo", "hello", env=bundle.environment(**variables, PYTHONVERBOSE="1", PYTHONWARNINGS="error")
+    )
     assert (result.ok().stdout, result.stderr) == ("hello\n", "")
     assert not (bundle.dir / "imported").exists()
 
 
 def test_environment_of_the_program_does_not_steer_the_interpreter(bundle: Bundle) -> None:
-    variables = ["PYTHONPATH=/", "PYTHONHOME=/", "LD_PRELOAD=/nosuch.so", "LD_LIBRARY_PATH=/", "PYTHONVERBOSE=1", "GCONV_PATH=/"]
+    variables = [
+        "PYTHONPATH=/",
+        "PYTHONHOME=/",
+        "LD_PRELOAD=/nosuch.so",
+        "LD_LIBRARY_PATH=/",
+        "PYTHONVERBOSE=1",
+        "GCONV_PATH=/",
+    ]
     result = bundle.env(*variables).run("echo", "hello")
     assert (result.ok().stdout, result.stderr) == ("hello\n", "")
 

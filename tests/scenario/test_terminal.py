@@ -17,7 +17,9 @@ pytestmark = pytest.mark.requires("tty")
 
 
 def on_console(bundle: Bundle, *args: str, **more: Any) -> tuple[str, str]:
-    """Create and start with --console-socket; returns the pty's name from the message and what came out of it."""
+    """Create and start with --console-socket; returns the pty's name from the message and what came out of
+    it.
+    """
     bundle.process(terminal=True, args=list(args))
     with bundle.console() as console:
         pid = bundle.create("--console-socket", console.path, **more).pid

@@ -44,9 +44,17 @@ def test_other_user_of_a_user_namespace(bundle: Bundle) -> None:
 
 
 def test_maps_are_as_given(bundle: Bundle) -> None:
-    uids = [{"containerID": 0, "hostID": 100000, "size": 10}, {"containerID": 10, "hostID": 300000, "size": 65526}]
+    uids = [
+        {"containerID": 0, "hostID": 100000, "size": 10},
+        {"containerID": 10, "hostID": 300000, "size": 65526},
+    ]
     gids = [{"containerID": 0, "hostID": 200000, "size": 1000}]
-    said = in_user_namespace(bundle, uids, gids).run("cat", "/proc/self/uid_map", "/proc/self/gid_map").ok().stdout
+    said = (
+        in_user_namespace(bundle, uids, gids)
+        .run("cat", "/proc/self/uid_map", "/proc/self/gid_map")
+        .ok()
+        .stdout
+    )
     lines = [tuple(map(int, line.split())) for line in said.splitlines()]
     assert lines == [(0, 100000, 10), (10, 300000, 65526), (0, 200000, 1000)]
 
@@ -98,5 +106,8 @@ def test_id_outside_of_the_maps_is_refused(bundle: Bundle, ids: dict[str, int]) 
 
 
 def test_overlapping_maps_are_refused(bundle: Bundle) -> None:
-    twice = [{"containerID": 0, "hostID": 100000, "size": 10}, {"containerID": 5, "hostID": 200000, "size": 10}]
+    twice = [
+        {"containerID": 0, "hostID": 100000, "size": 10},
+        {"containerID": 5, "hostID": 200000, "size": 10},
+    ]
     assert in_user_namespace(bundle, twice).run("true").returncode == 1

@@ -26,7 +26,6 @@ SEQPACKET keeps messages whole, whatever their length (CVE-2021-43784 was a leng
 
 from __future__ import annotations
 
-import _socket
 import _struct
 
 from pyrunc import errors
@@ -35,6 +34,7 @@ from pyrunc.jsontext import dump
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from typing import NoReturn
 
 NEED_ID_MAPS = b"need-id-maps"
@@ -69,6 +69,8 @@ class Channel:
 
         Raises SyncError when the other side is gone.
         """
+        import _socket  # not at the top: start only wants the names of the messages
+
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _struct.pack(f"{len(fds)}i", *fds))] if fds else []
         try:
             self._socket.sendmsg([message], rights, _socket.MSG_NOSIGNAL)
@@ -89,6 +91,8 @@ class Channel:
         return fds
 
     def _receive(self) -> tuple[bytes, tuple[int, ...]]:
+        import _socket
+
         # CMSG_LEN of 64 descriptors: more hierarchies than any kernel has.
         message, ancillary, _, _ = self._socket.recvmsg(_LONGEST, 4096, _socket.MSG_CMSG_CLOEXEC)
         fds: tuple[int, ...] = ()
@@ -107,6 +111,8 @@ class Channel:
 
 def channel() -> tuple[Channel, Channel]:
     """Make both ends: (host side, inside)."""
+    import _socket
+
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
     return Channel(ours), Channel(theirs)
 

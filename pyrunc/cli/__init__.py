@@ -42,7 +42,7 @@ def main(words: list[str]) -> int:
             return _print(f"pyrunc version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\n")
         if options.switch("help") or not rest or rest[0] in ("help", "-h", "--help"):
             return _print(_help())
-        return _dispatch(rest, options, log)
+        return _dispatch(rest, options, log, words)
     except UsageError as err:
         log.error(f"{err} (see pyrunc --help)")
         return err.exit_code
@@ -55,7 +55,7 @@ def _check_rootless(options: Arguments) -> None:
         raise UsageError(f"--rootless is true, false or auto, not {options.text('rootless')!r}")
 
 
-def _dispatch(words: list[str], options: Arguments, log: Log) -> int:
+def _dispatch(words: list[str], options: Arguments, log: Log, whole: list[str]) -> int:
     name = words[0]
     command = COMMANDS.get(name)
     if command is None:
@@ -66,6 +66,9 @@ def _dispatch(words: list[str], options: Arguments, log: Log) -> int:
     subject = f" {arguments.positional[0]}" if arguments.positional else ""
     log = log.but(prefix=f"pyrunc: {name}{subject}")
     try:
+        if command.enters_container:
+            sealing = __import__("pyrunc.sealing", fromlist=["ensure"])
+            sealing.ensure(whole)
         module = __import__(f"pyrunc.cli.{command.module}", fromlist=["main"])
         status: int = module.main(Context(_root(options), log, options), arguments)
         return status

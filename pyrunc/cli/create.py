@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 
 from pyrunc.cli import Context, absolute
+from pyrunc.container.exec import hide_descriptors
 from pyrunc.errors import StateError, UsageError, reason
 from pyrunc.host.create import Order, create
 from pyrunc.plan.make import Request
@@ -37,6 +38,8 @@ def order_of(context: Context, arguments: Arguments, foreground: bool) -> Order:
     listen_fds = _listen_fds()
     preserved = arguments.number("preserve-fds")
     _check_descriptors(listen_fds + preserved)
+    # What the caller leaked to us goes to nobody else: hooks and helpers would inherit it.
+    hide_descriptors(listen_fds + preserved)
     request = Request(
         id=arguments.positional[0],
         bundle=posix.getcwd(),

@@ -26,6 +26,8 @@ class Command(Record):
     flags: tuple[Flag, ...] = ()
     flags_anywhere: bool = True
     """False where what follows the container id may look like a flag but is not ours."""
+    enters_container: bool = False
+    """True where a process of ours becomes one of the container's: it has to be sealed (CVE-2019-5736)."""
 
 
 GLOBAL_FLAGS = (
@@ -55,9 +57,11 @@ _RUN_FLAGS = (
     Flag("no-subreaper", "switch", "do not reap what the container leaves behind"),
 )
 COMMANDS = {
-    "create": Command("create", "create a container from a bundle", "ID", 1, 1, _CREATE_FLAGS),
+    "create": Command("create", "create a container from a bundle", "ID", 1, 1, _CREATE_FLAGS, enters_container=True),
     "start": Command("start", "run the program of a created container", "ID", 1, 1),
-    "run": Command("run", "create and start a container", "ID", 1, 1, (*_CREATE_FLAGS, *_RUN_FLAGS)),
+    "run": Command(
+        "run", "create and start a container", "ID", 1, 1, (*_CREATE_FLAGS, *_RUN_FLAGS), enters_container=True
+    ),
     "state": Command("state", "print the state of a container as JSON", "ID", 1, 1),
     "kill": Command(
         "kill",

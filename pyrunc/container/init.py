@@ -10,7 +10,7 @@ import gc
 import posix
 
 from pyrunc import sync
-from pyrunc.container import console, devices, identity, masking, mounts, namespaces, process, rootfs
+from pyrunc.container import devices, identity, masking, mounts, namespaces, process, rootfs
 from pyrunc.container.exec import exec_program, hide_descriptors
 from pyrunc.container.hooks import run_hooks
 from pyrunc.container.mounts import Root
@@ -55,6 +55,14 @@ class Inherited(Record):
     log: int = -1
     joins: dict[str, int] = {}
     seccomp: tuple[bytes, int] | None = None
+
+
+def load_for(plan: Plan) -> None:
+    """Import what only some containers need. Before the fork: once sealed, the inside finds loaded modules only."""
+    if plan.process is not None and plan.process.terminal:
+        import pyrunc.container.console  # noqa: F401
+    if any(isinstance(step, steps.MountFs) and step.copy_up for step in plan.before_pivot):
+        import pyrunc.container.copyup  # noqa: F401
 
 
 def init(plan: Plan, channel: Channel, inherited: Inherited, say: Callable[[str], None]) -> NoReturn:
@@ -187,6 +195,8 @@ def _settle(
     inside = posix.open("/", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     root.fd = inside
     if plan.process is not None and plan.process.terminal:
+        from pyrunc.container import console  # see load_for
+
         console.set_up_console(plan.process, inside, channel, plan.rootfs.entry != "chroot")
     if plan.process is not None:
         process.make_cwd(plan.process.cwd, inside)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.container import copyup
 from pyrunc.errors import StepError
 from pyrunc.kernel import flags, mounts, paths
 
@@ -54,6 +53,8 @@ def mount_fs(step: MountFs, root: Root) -> None:
             return
         tree = mounts.new_filesystem(step.fstype, step.source, step.options, step.attributes.set)
         if step.copy_up:
+            from pyrunc.container import copyup  # see init.load_for
+
             copyup.copy_tree(target, tree)
         _change(tree, step.attributes)
         _attach(tree, target, step.target, root)

@@ -7,7 +7,6 @@ import posix
 from pyrunc.container import namespaces
 from pyrunc.container.init import Inherited, init
 from pyrunc.errors import PyruncError, StepError, reason
-from pyrunc.host.idmap import user_namespace_with
 from pyrunc.kernel import flags, mounts
 from pyrunc.kernel.namespaces import clone3, ns_type, same
 from pyrunc.plan.steps import MountBind
@@ -162,6 +161,8 @@ def _map_ids(tree: int, step: MountBind, joins: dict[str, int], facts: Facts) ->
     maps = step.idmap
     if maps is None:
         return
+    from pyrunc.host.idmap import user_namespace_with
+
     # Without maps of its own the mount has those of the user namespace that the container joins.
     namespace = user_namespace_with(maps, facts) if maps.uids else posix.dup(joins["user"])
     try:

@@ -12,12 +12,11 @@ from pyrunc import sync
 from pyrunc.cgroups import creation as cgroups
 from pyrunc.cgroups.control import Cgroup
 from pyrunc.container.hooks import run_hooks
-from pyrunc.container.init import Inherited
+from pyrunc.container.init import Inherited, load_for
 from pyrunc.errors import PyruncError, StateError, StepError, SyncError, reason
-from pyrunc.host import child, console
+from pyrunc.host import child
 from pyrunc.host.delete import destroy
 from pyrunc.host.facts import look
-from pyrunc.host.idmap import write_id_maps
 from pyrunc.host.seccomp import compile_for
 from pyrunc.kernel.pidfd import start_time
 from pyrunc.plan.make import Request, make_plan
@@ -87,6 +86,7 @@ def create(order: Order, say: Callable[[str], None]) -> Created:
         channels = Channels(*sync.channel())
         inherited = Inherited(*entry.make_fifos(), root, trees, order.log, joins, filter_)
         cgroup_fd = _make_cgroup_before(plan)
+        load_for(plan)
         gc.freeze()  # what is there at the fork is shared; collecting in the child would copy it
         pid = child.start_inside(plan, channels.theirs, inherited, cgroup_fd, say)
         channels.theirs.close()
@@ -176,6 +176,8 @@ def _attend(plan: Plan, facts: Facts, state: State, ours: Channel, in_cgroup: bo
     if plan.process is not None and plan.process.oom_score_adj is not None:
         _set_oom_score_adj(state.pid, plan.process.oom_score_adj)
     if plan.id_maps is not None:
+        from pyrunc.host.idmap import write_id_maps
+
         ours.expect(sync.NEED_ID_MAPS)
         write_id_maps(state.pid, plan.id_maps, facts)
         ours.say(sync.ID_MAPS_WRITTEN)
@@ -214,6 +216,8 @@ def _set_oom_score_adj(pid: int, value: int) -> None:
 
 def _hand_out(order: Order, state: State, pty: int) -> None:
     """Tell the caller: pid file, pidfd, pty. After the state, so that whoever hears of it can use it."""
+    if order.console_socket or order.pidfd_socket:
+        from pyrunc.host import console
     if order.console_socket:
         console.send_console(order.console_socket, pty)
     if order.pidfd_socket:

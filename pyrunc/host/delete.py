@@ -11,7 +11,6 @@ import posix
 from pyrunc.errors import HookError, PyruncError, StateError, StatusError, reason
 from pyrunc.kernel.pidfd import open_process, send_signal, wait_for_end
 from pyrunc.state.status import CREATED, CREATING, STOPPED, status_of
-from pyrunc.sync import state_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,6 +136,7 @@ def _run_poststop(state: State, warn: Callable[[str], None]) -> None:
     if not saved_hooks:
         return
     from pyrunc.container.hooks import run_hook
+    from pyrunc.sync import state_document
 
     document = state_document(state.oci_version, state.id, STOPPED, 0, state.bundle, state.annotations)
     for saved in saved_hooks:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posix
 
 from pyrunc.errors import StateError, StatusError, UsageError, reason
-from pyrunc.kernel.flags import SIGNALS
 from pyrunc.kernel.pidfd import open_process, send_signal
 from pyrunc.state.status import CREATED, PAUSED, RUNNING, STOPPED, status_of
 
@@ -27,6 +26,8 @@ def signal_number(text: str) -> int:
         if 0 < number <= _HIGHEST:
             return number
     else:
+        from pyrunc.kernel.flags import SIGNALS  # engines give numbers
+
         name = text.upper()
         number = SIGNALS.get(name if name.startswith("SIG") else f"SIG{name}", 0)
         if number:

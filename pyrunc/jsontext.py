@@ -72,7 +72,8 @@ def _write(value: Any, newline: str, step: str, parts: list[str]) -> None:
     elif isinstance(value, (int, float)):
         parts.append(repr(value))
     elif isinstance(value, dict):
-        _write_members(((_quote(str(key)) + (": " if step else ":"), item) for key, item in value.items()), "{}", newline, step, parts)
+        colon = ": " if step else ":"
+        _write_members(((_quote(str(key)) + colon, each) for key, each in value.items()), "{}", newline, step, parts)
     else:
         _write_members((("", item) for item in value), "[]", newline, step, parts)
 

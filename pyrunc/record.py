@@ -9,10 +9,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Self, dataclass_transform
 else:
 
-    def dataclass_transform(**_: bool):  # typing is not imported at run time: it costs 8 ms
+    def dataclass_transform(**_: bool) -> Callable[[type], type]:  # typing is not imported: it costs 8 ms
         """Stand in for typing.dataclass_transform, which only type checkers read."""
         return lambda cls: cls
 

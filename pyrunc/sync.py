@@ -62,6 +62,7 @@ class Channel:
         return self._socket.fileno()
 
     def close(self) -> None:
+        """Let go of this end: the other side hears the end of file."""
         self._socket.close()
 
     def say(self, message: bytes, fds: tuple[int, ...] = ()) -> None:
@@ -142,7 +143,9 @@ def give_up(channel: Channel, error: PyruncError) -> NoReturn:
     posix._exit(1)
 
 
-def state_document(oci_version: str, container_id: str, status: str, pid: int, bundle: str, annotations: dict[str, str]) -> str:
+def state_document(
+    oci_version: str, container_id: str, status: str, pid: int, bundle: str, annotations: dict[str, str]
+) -> str:
     """Return the state that hooks get on stdin (runtime.md, "State"); no pid where there is no process."""
     document: dict[str, object] = {"ociVersion": oci_version, "id": container_id, "status": status}
     if pid:

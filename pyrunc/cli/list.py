@@ -14,7 +14,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.cli.arguments import Arguments
 
-_COLUMNS = (("ID", "id"), ("PID", "pid"), ("STATUS", "status"), ("BUNDLE", "bundle"), ("CREATED", "created"), ("OWNER", "owner"))
+_COLUMNS = (
+    ("ID", "id"),
+    ("PID", "pid"),
+    ("STATUS", "status"),
+    ("BUNDLE", "bundle"),
+    ("CREATED", "created"),
+    ("OWNER", "owner"),
+)
 
 
 def main(context: Context, arguments: Arguments) -> int:

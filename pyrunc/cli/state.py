@@ -31,7 +31,8 @@ def document_of(entry: Entry) -> dict[str, object]:
     """
     state = entry.load()
     if state is None:
-        raise NotFoundError(f"container {entry.id} does not exist", "a create of it was killed; delete --force clears up")
+        hint = "a create of it was killed; delete --force clears up"
+        raise NotFoundError(f"container {entry.id} does not exist", hint)
     status = status_of(entry, state)
     document: dict[str, object] = {
         "ociVersion": state.oci_version,
@@ -52,7 +53,7 @@ def _owner(uid: int) -> str:
     """Return the name of who created it. Only an ordinary user's is looked up: 0 is root by definition."""
     if uid == 0:
         return "root" if posix.getuid() == 0 else ""
-    import pwd
+    import pwd  # noqa: TID251 - of the host, which this command never leaves
 
     try:
         return pwd.getpwuid(uid).pw_name

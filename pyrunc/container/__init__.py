@@ -1,0 +1,1 @@
+"""The inside process: from the clone to the program's execve."""

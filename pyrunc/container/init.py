@@ -43,9 +43,9 @@ _BEFORE_PIVOT: dict[type, Callable[..., None]] = {
 class Inherited(Record):
     """What the child has from the host side: descriptors, and the filter that was compiled there.
 
-    `trees` are bind sources (a step's `where` + `target` -> detached mount) and `root` the root, where the ids of a user
-    namespace may not open them; `joins` the open files of namespaces to join, `log` where
-    --debug writes. -1 and empty where not needed.
+    `trees` are bind sources (a step's `where` + `target` -> detached mount) and `root` the root, where the ids of
+    a user namespace may not open them; `log` is where --debug writes, `joins` the open files of namespaces to
+    join. -1 and empty where not needed.
     """
 
     start_fifo: int
@@ -60,7 +60,7 @@ class Inherited(Record):
 def load_for(plan: Plan) -> None:
     """Import what only some containers need. Before the fork: once sealed, the inside finds loaded modules only."""
     if plan.process is not None and plan.process.terminal:
-        import pyrunc.container.console  # noqa: F401
+        import pyrunc.container.console
     if any(isinstance(step, steps.MountFs) and step.copy_up for step in plan.before_pivot):
         import pyrunc.container.copyup  # noqa: F401
 
@@ -88,7 +88,7 @@ def init(plan: Plan, channel: Channel, inherited: Inherited, say: Callable[[str]
         sync.give_up(channel, err)
     except OSError as err:
         sync.give_up(channel, StepError(f"cannot set up the container: {reason(err)}"))
-    except BaseException as err:  # whatever it is, it must not run on as a copy of the host side
+    except BaseException as err:  # noqa: BLE001 - whatever it is, it must not run on as a copy of the host side
         sync.give_up(channel, StepError(f"internal error inside: {type(err).__name__}: {err}"))
     _wait_and_exec(plan, inherited, program, env)
 
@@ -237,7 +237,7 @@ def _wait_and_exec(plan: Plan, inherited: Inherited, program: str, env: dict[str
         exec_program(program, plan.process.args, env)
     except PyruncError as err:
         _tell_start(inherited.result_fifo, err)
-    except BaseException as err:
+    except BaseException as err:  # noqa: BLE001 - nobody else is left to hear of it
         _tell_start(inherited.result_fifo, StepError(f"internal error inside: {type(err).__name__}: {err}"))
     posix._exit(1)
 

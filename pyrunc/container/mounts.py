@@ -141,7 +141,8 @@ def _real_directory(target: str, root: Root) -> int:
         flag = posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
         return posix.open(name, flag, dir_fd=parent)
     except NotADirectoryError as err:
-        raise StepError(f"cannot mount on {target}: it is not a directory in the image", "a link there is refused") from err
+        tried = f"cannot mount on {target}: it is not a directory in the image"
+        raise StepError(tried, "a link there is refused") from err
     finally:
         posix.close(parent)
 

@@ -192,7 +192,10 @@ def environment(process: Process, root: int) -> dict[str, str]:
 
 
 def _home(uid: int, root: int) -> str:
-    """Read a home directory by number, by hand: pwd would load what the image's nsswitch.conf names (CVE-2019-14271)."""
+    """Read a home directory by number, by hand.
+
+    CVE-2019-14271: pwd would load what the image's nsswitch.conf names.
+    """
     try:
         # O_NONBLOCK: a FIFO of that name must not stop us.
         fd = paths.open_in(root, "/etc/passwd", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY)

@@ -93,7 +93,7 @@ def enter(rootfs: Rootfs, root: int) -> None:
             if rootfs.entry == "move":
                 _cover_host_kernel_filesystems(rootfs.path)
                 _move_to_root(root)
-            posix.chroot(".")
+            posix.chroot(".")  # noqa: TID251 - --no-pivot and no mount namespace leave nothing better
         posix.chdir("/")
     except OSError as err:
         raise StepError(f".root.path: cannot enter the root {rootfs.path}: {reason(err)}") from err

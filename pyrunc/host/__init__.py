@@ -1,0 +1,1 @@
+"""The outside process: what a command does on the host."""

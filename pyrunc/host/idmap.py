@@ -83,4 +83,5 @@ def _put(path: str, text: str, where: str) -> None:
         finally:
             posix.close(fd)
     except OSError as err:
-        raise StepError(f"{where}: cannot write {text.split(chr(10))[0]!r} to {path}: {reason(err)}") from err
+        first = text.partition("\n")[0]
+        raise StepError(f"{where}: cannot write {first!r} to {path}: {reason(err)}") from err

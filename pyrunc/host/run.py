@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from pyrunc.errors import NotFoundError
 from pyrunc.host.create import Created, Order, create
 from pyrunc.host.delete import destroy

@@ -1,0 +1,1 @@
+"""Deciding, without doing: Spec + Facts -> Plan."""

@@ -10,8 +10,9 @@ class Hierarchy(Record):
 
     `mount` is its mount point as seen by the runtime, `root` what of the hierarchy is mounted there (field 4
     of mountinfo, "/" unless we are in a container ourselves), `own` the runtime's own cgroup in it (from
-    /proc/self/cgroup). `controllers` are kernel names; a v1 hierarchy without controllers has its
-    name instead ("name=systemd"). `writable`: we may make directories below our own cgroup. Joint v1 mounts (cpu,cpuacct) are one hierarchy with two controllers.
+    /proc/self/cgroup). `controllers` are kernel names; a v1 hierarchy without controllers has its name
+    instead ("name=systemd"). Joint v1 mounts (cpu,cpuacct) are one hierarchy with two controllers.
+    `writable`: we may make directories below our own cgroup.
     """
 
     mount: str

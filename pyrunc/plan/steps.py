@@ -283,6 +283,8 @@ class Process(Record):
     personality: int | None
     listen_fds: int = 0
     preserve_fds: int = 0
+    policies: tuple[Step, ...] = ()
+    """What few containers ask for: steps_process.py."""
 
 
 class Hook(Record):

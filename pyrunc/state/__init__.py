@@ -1,0 +1,1 @@
+"""What outlives a command: the state directory, and what it says about a container."""

@@ -35,7 +35,8 @@ class State(Record):
 
     `status` is "creating" until create is done, then "created": what became of the container since is asked of
     the kernel, see status.py. `pid` and `start_time` (clock ticks since boot) name the init, `creator*` the create
-    that is, or was, at work. `freezer` is the file that tells whether the container is paused. `hooks` are the poststart and poststop hooks, as kept for later commands.
+    that is, or was, at work. `freezer` is the file that tells whether the container is paused. `hooks` are the
+    poststart and poststop hooks, as kept for later commands.
     """
 
     id: str

@@ -10,12 +10,10 @@ import posix
 
 from pyrunc import sync
 from pyrunc.cgroups import creation as cgroups
-from pyrunc.cgroups.control import Cgroup
 from pyrunc.container.hooks import run_hooks
 from pyrunc.container.init import Inherited, load_for
 from pyrunc.errors import PyruncError, StateError, StepError, SyncError, reason
 from pyrunc.host import child
-from pyrunc.host.delete import destroy
 from pyrunc.host.facts import look
 from pyrunc.host.seccomp import compile_for
 from pyrunc.kernel.pidfd import start_time
@@ -65,8 +63,10 @@ class Channels(Record):
     theirs: Channel
 
 
-def create(order: Order, say: Callable[[str], None]) -> Created:
+def create(order: Order, say: Callable[[str], None], meanwhile: Callable[[], None] = lambda: None) -> Created:
     """Create a container (runtime.md, "Create"): everything but running its program.
+
+    `meanwhile` is called while the inside works on its own, for what the caller will need later.
 
     Raises ConfigError, StepError, HookError, ExistsError and others of errors.py, with the host as it was before.
     """
@@ -92,7 +92,7 @@ def create(order: Order, say: Callable[[str], None]) -> Created:
         channels.theirs.close()
         _close(inherited, cgroup_fd)
         state = _name(state, pid, channels.ours)
-        pty = _attend(plan, facts, state, channels.ours, cgroup_fd >= 0)
+        pty = _attend(plan, facts, state, channels.ours, cgroup_fd >= 0, meanwhile)
         state = state.but(status=CREATED, cgroup_leaves=tuple(each.path for each in plan.cgroup.directories))
         entry.save(state)
         _hand_out(order, state, pty)
@@ -111,6 +111,14 @@ def _check(plan: Plan, order: Order) -> None:
         raise StepError(f".root.path: cannot use {plan.rootfs.path}: {reason(err)}", "make the root first") from err
     if kind != 0o040000:
         raise StepError(f".root.path: {plan.rootfs.path} is not a directory", "a symbolic link is refused")
+    if plan.process is not None and plan.process.policies:
+        from pyrunc.host import policies
+
+        policies.check(plan.process.policies)
+    if plan.mount_label:
+        from pyrunc.host import policies
+
+        policies.check_module(".linux.mountLabel", "selinux")
     terminal = plan.process is not None and plan.process.terminal
     if terminal and not order.console_socket and not order.foreground:
         raise StepError(".process.terminal: a detached container needs somewhere to send its pty", "--console-socket")
@@ -171,7 +179,9 @@ def _name(state: State, pid: int, ours: Channel) -> State:
     return state.but(pid=pid, start_time=start_time(pid))
 
 
-def _attend(plan: Plan, facts: Facts, state: State, ours: Channel, in_cgroup: bool) -> int:
+def _attend(
+    plan: Plan, facts: Facts, state: State, ours: Channel, in_cgroup: bool, meanwhile: Callable[[], None]
+) -> int:
     """Give the inside what it needs, in the order of sync.py; return the pty's master or -1."""
     if plan.process is not None and plan.process.oom_score_adj is not None:
         _set_oom_score_adj(state.pid, plan.process.oom_score_adj)
@@ -186,6 +196,7 @@ def _attend(plan: Plan, facts: Facts, state: State, ours: Channel, in_cgroup: bo
         if plan.cgroup.unified is not None and not plan.cgroup.small_memory:
             cgroups.add(plan.cgroup, state.pid)
     ours.say(sync.CGROUP, cgroups.entry_fds(plan.cgroup, late=False))
+    meanwhile()
     ours.expect(sync.ROOTFS_READY)
     document = sync.state_document(
         plan.oci_version, plan.id, CREATING, state.pid, plan.bundle, plan.annotations
@@ -242,6 +253,8 @@ def write_pid_file(path: str, pid: int) -> None:
 def _undo(entry: Entry, state: State, cause: BaseException) -> None:
     """Leave the host as it was; what cannot be undone stays in the store for delete --force."""
     explained = _explain_death(state, cause)
+    from pyrunc.host.delete import destroy
+
     try:
         destroy(entry, state, poststop=True)
     except PyruncError as err:
@@ -254,6 +267,8 @@ def _explain_death(state: State, cause: BaseException) -> str:
     """Say why the inside died where it could not say so itself (too little memory is the usual reason)."""
     if not isinstance(cause, SyncError) or not state.cgroup_leaves:
         return ""
+    from pyrunc.cgroups.control import Cgroup
+
     try:
         killed = Cgroup(state.cgroup_leaves, state.cgroup_made).oom_kills()
     except PyruncError:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from pyrunc.cgroups.control import Cgroup
     from pyrunc.plan.steps import Hook
     from pyrunc.state.store import Entry, State
 
@@ -79,17 +80,22 @@ def kill_process(pid: int, start: int) -> None:
 
 
 def destroy(
-    entry: Entry, state: State | None, poststop: bool, warn: Callable[[str], None] = lambda _: None
+    entry: Entry,
+    state: State | None,
+    poststop: bool,
+    warn: Callable[[str], None] = lambda _: None,
+    cgroup: Cgroup | None = None,
 ) -> None:
     """Remove everything of a container that is locked by us: processes, cgroups, mounts, directory.
 
-    poststop hooks come last (config.md#poststop); one that fails is a warning, and the others run all the same.
+    `cgroup` is the container's, where the caller has looked at it already. poststop hooks come last (config.md#poststop);
+    one that fails is a warning, and the others run all the same.
     """
     if state is not None:
         kill_process(state.pid, state.start_time)
         _reap(state.pid)
         if state.cgroup_leaves:
-            _remove_cgroups(state)
+            _remove_cgroups(state, cgroup)
         if state.host_mounts:
             _unmount_below(state.rootfs)
     entry.remove()
@@ -97,10 +103,11 @@ def destroy(
         _run_poststop(state, warn)
 
 
-def _remove_cgroups(state: State) -> None:
-    from pyrunc.cgroups.control import Cgroup
+def _remove_cgroups(state: State, cgroup: Cgroup | None) -> None:
+    if cgroup is None:
+        from pyrunc.cgroups.control import Cgroup
 
-    cgroup = Cgroup(state.cgroup_leaves, state.cgroup_made)
+        cgroup = Cgroup(state.cgroup_leaves, state.cgroup_made)
     if cgroup.processes():
         # Whoever shares the host's pid namespace outlives its init.
         cgroup.kill_all()

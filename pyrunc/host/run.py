@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pyrunc.errors import NotFoundError
 from pyrunc.host.create import Created, Order, create
-from pyrunc.host.delete import destroy
-from pyrunc.host.start import start_created
 from pyrunc.kernel.processes import exit_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pyrunc.cgroups.control import Cgroup
 
 _KILLED = 137
 
@@ -23,46 +23,55 @@ def run(order: Order, keep: bool, subreaper: bool, say: Callable[[str], None], w
     from pyrunc.host.foreground import Foreground
 
     with Foreground(order, subreaper) as foreground:
-        created = create(order, say)
+        created = create(order, say, _load_the_rest)
+        cgroup = None
         try:
             foreground.attach(created)
             _start(created, warn)
+            cgroup = _cgroup_of(created)
             status = exit_status(foreground.wait(created.state.pid))
-            _explain_kill(created, status, warn)
+            if status == _KILLED and cgroup is not None and cgroup.oom_kills():
+                warn(f"container {created.state.id} was killed by the kernel: it exceeded its memory limit (OOM)")
         finally:
             if not keep:
-                _finish(created, warn)
+                _finish(created, warn, cgroup)
     return status
+
+
+def _load_the_rest() -> None:
+    """Import what comes after create, while the container is being made on another cpu."""
+
+
+def _cgroup_of(created: Created) -> Cgroup | None:
+    """Look at the cgroups while the program runs: whether it was the memory limit that killed it, they alone tell."""
+    from pyrunc.cgroups.control import Cgroup
+
+    state = created.state
+    return Cgroup(state.cgroup_leaves, state.cgroup_made) if state.cgroup_leaves else None
 
 
 def _start(created: Created, warn: Callable[[str], None]) -> None:
     """Start what create has just made, under the lock that it holds; then let other commands at it."""
+    from pyrunc.host.start import start_created
+
     start_created(created.entry, created.state, warn)
     created.entry.unlock()
 
 
-def _explain_kill(created: Created, status: int, warn: Callable[[str], None]) -> None:
-    """Say it when it was the memory limit that ended the container; the exit code alone does not."""
-    if status != _KILLED or not created.state.cgroup_leaves:
-        return
-    from pyrunc.cgroups.control import Cgroup
-
-    if Cgroup(created.state.cgroup_leaves, created.state.cgroup_made).oom_kills():
-        warn(f"container {created.state.id} was killed by the kernel: it exceeded its memory limit (OOM)")
-
-
-def _finish(created: Created, warn: Callable[[str], None]) -> None:
+def _finish(created: Created, warn: Callable[[str], None], cgroup: Cgroup | None = None) -> None:
     """Destroy what is left; somebody else may have deleted it already."""
+    from pyrunc.host.delete import destroy
+
     try:
         created.entry.lock()
-        destroy(created.entry, created.state, poststop=True, warn=warn)
+        destroy(created.entry, created.state, poststop=True, warn=warn, cgroup=cgroup)
     except NotFoundError:
         return
 
 
 def detach(order: Order, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
     """create and start in one command (`run --detach`); a start that fails leaves nothing."""
-    created = create(order, say)
+    created = create(order, say, _load_the_rest)
     try:
         _start(created, warn)
     except BaseException:

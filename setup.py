@@ -20,7 +20,7 @@ from distutils.command.build_scripts import build_scripts  # isort: skip
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "tools"))
 
-from freeze import write_frozen  # noqa: E402
+from freeze import write_frozen, write_home  # noqa: E402
 
 PYTHON_NAME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -34,17 +34,21 @@ class BinaryDistribution(Distribution):
 
 
 class BuildModules(build_py):
-    """Copy the package, then add frozen.pyc."""
+    """Copy the package, then add frozen.pyc and the launcher's home of python."""
+
+    home: tuple[str, ...] = ()
 
     def run(self) -> None:
         """Build into self.build_lib."""
         super().run()
         if not self.editable_mode:
             write_frozen(Path(self.build_lib))
+            self.home = tuple(str(file) for file in write_home(Path(self.build_lib)))
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         """Tell the installer about the file too."""
-        return [*super().get_outputs(include_bytecode), str(Path(self.build_lib, "pyrunc/frozen.pyc"))]
+        made = [str(Path(self.build_lib, "pyrunc/frozen.pyc")), *self.home]
+        return [*super().get_outputs(include_bytecode), *made]
 
 
 class BuildLauncher(build_scripts):

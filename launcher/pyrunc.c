@@ -321,11 +321,11 @@ __attribute__((noreturn)) static void exec_sealed(const char *interpreter, char 
 
 static int run(char **argv, char **environment)
 {
-    static Path prefix, interpreter, frozen;
-    /* python computes sys.prefix from argv[0]. -I: no PYTHON* variables, nothing from the working directory, which
+    static Path prefix, interpreter, frozen, home;
+    /* python looks for its home from argv[0] upwards, and finds ours, SITE/pyrunc/home (pyrunc/_encodings.py). -I: no PYTHON* variables, nothing from the working directory, which
        is the bundle. -S: no site. -B: only the installer writes .pyc files. utf8: paths are bytes in disguise,
        whatever the locale. */
-    char *const fixed[] = {interpreter, "-I", "-S", "-B", "-X", "utf8", frozen};
+    char *const fixed[] = {home, "-I", "-S", "-B", "-X", "utf8", frozen};
     const size_t before = sizeof fixed / sizeof *fixed;
 
     keep_stdio_open();
@@ -333,6 +333,9 @@ static int run(char **argv, char **environment)
     find_interpreter(prefix, interpreter);
     find_frozen(prefix, frozen);
     refuse_writable_by_all(frozen);
+    set_path(home, frozen, NULL);
+    *last_slash(home) = '\0';
+    set_path(home, home, "/home/bin/" PYTHON_NAME, NULL);
 
     char **own = *argv == NULL ? argv : argv + 1;
     size_t count = 0;

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 MODULES: dict[str, tuple[int, int, bool, tuple[str, ...]]] = {}
 
 
+# Where the standard library is, for a python that the launcher gave a home of our own (tools/freeze.py, write_home).
+STDLIB: tuple[str, ...] = ()
+
+
 class Frozen:
     """Finder and loader (importlib.abc) of the modules behind this one in frozen.pyc.
 
@@ -115,6 +119,9 @@ if __name__ == "__main__":
     # The launcher names us by an absolute path, SITE/pyrunc/frozen.pyc; SITE also has our dependencies. It
     # comes last: nothing in there can take the place of a module of the standard library.
     _site = __file__.removesuffix("pyrunc/frozen.pyc")
+    if sys.prefix == f"{_site}pyrunc/home":
+        sys.path[:] = STDLIB
+        sys.modules["encodings"].__path__.append(f"{STDLIB[0]}/encodings")
     sys.path.append(_site)
     sys.meta_path.insert(0, Frozen(__file__, _site))
     run()

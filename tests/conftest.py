@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# The schemas and test documents of runtime-spec: data that is not part of this repository.
+OFFICIAL = REPOSITORY.parent / "shared/oci/schema"
 
 MARKERS = (
     "requires(*names): features of the host that the test needs; skipped without, and fails in CI",
@@ -164,6 +166,12 @@ def _has_seccomp() -> bool:
     return libc.prctl(set_seccomp, mode_filter, None, 0, 0) == -1 and ctypes.get_errno() == errno.EFAULT
 
 
+def _has_landlock() -> bool:
+    """landlock_create_ruleset(2) with LANDLOCK_CREATE_RULESET_VERSION: the same number on all architectures."""
+    create_ruleset, version = 444, 1
+    return bool(ctypes.CDLL(None, use_errno=True).syscall(create_ruleset, None, 0, version) > 0)
+
+
 def _has_pty() -> bool:
     try:
         for fd in os.openpty():
@@ -202,7 +210,10 @@ PROBES: dict[str, Callable[[], bool]] = {
     "overlay": _can_mount_overlay,
     "seccomp": _has_seccomp,
     "tty": _has_pty,
+    "veth": lambda: _works("unshare", "-n", "ip", "link", "add", "here0", "type", "veth", "peer", "name", "there0"),
+    "landlock": _has_landlock,
     "gcc": _can_compile,
+    "shared_oci": lambda: (OFFICIAL / "config-schema.json").is_file(),
     "busybox": lambda: _works("busybox", "true"),
     "runc": lambda: _works("runc", "--version"),
     "crun": lambda: _works("crun", "--version"),

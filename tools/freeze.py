@@ -12,12 +12,16 @@ import ast
 import importlib.util
 import marshal
 import sys
+import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType
+
+
+HOME = "pyrunc/home"
 
 
 class Frozen(NamedTuple):
@@ -59,7 +63,8 @@ class Lean(ast.NodeTransformer):
 
 def write_frozen(root: Path) -> None:
     """Write root/pyrunc/frozen.pyc from the modules below root/pyrunc. Raises OSError, SyntaxError."""
-    files = {module_name(file, root): file for file in sorted(root.glob("pyrunc/**/*.py"))}
+    sources = sorted(file for file in root.glob("pyrunc/**/*.py") if HOME not in file.as_posix())
+    files = {module_name(file, root): file for file in sources}
     modules = {name: freeze(file, root, set(files)) for name, file in files.items()}
     index, before_end = {}, sum(len(module.code) for module in modules.values())
     for name, module in modules.items():
@@ -67,9 +72,35 @@ def write_frozen(root: Path) -> None:
         before_end -= len(module.code)
     start = root / "pyrunc/_start.py"
     source = start.read_text("utf-8").replace("]] = {}\n", f"]] = {index}\n")
+    source = source.replace("STDLIB: tuple[str, ...] = ()\n", f"STDLIB: tuple[str, ...] = {standard_library()}\n")
     header = importlib.util.MAGIC_NUMBER + bytes(12)  # PEP 552: flags, time and size of an unchecked source
     codes = [marshal.dumps(compile_lean(ast.parse(source), start, root)), *(m.code for m in modules.values())]
     (root / "pyrunc/frozen.pyc").write_bytes(header + b"".join(codes))
+
+
+def standard_library() -> tuple[str, str]:
+    """Return where the standard library's modules and its compiled ones are, not those of a virtual environment."""
+    return sysconfig.get_path("stdlib"), str(sysconfig.get_config_var("DESTSHARED"))
+
+
+def write_home(root: Path) -> list[Path]:
+    """Make a home for the launcher's python, with the little it loads before our code runs; return its files.
+
+    python takes a directory for its home that has lib/pythonX.Y/os.py, the landmark it looks for going up from its
+    own name; without lib-dynload it prints a warning. pyrunc/_encodings.py says what this is good for.
+    """
+    library = root / HOME / f"lib/python{sys.version_info.major}.{sys.version_info.minor}"
+    encodings = (root / "pyrunc/_encodings.py").read_text("utf-8")
+    contents = {
+        "os.py": '"""The landmark of a home of python; os itself is built into the interpreter."""\n',
+        "lib-dynload/README": "The standard library's compiled modules are where they always were.\n",
+        # Lean: __future__ would have to be imported before anything can be.
+        "encodings/__init__.py": ast.unparse(Lean().visit(ast.parse(encodings))),
+    }
+    for name, text in contents.items():
+        (library / name).parent.mkdir(parents=True, exist_ok=True)
+        (library / name).write_text(text, "utf-8")
+    return [library / name for name in contents]
 
 
 def module_name(file: Path, root: Path) -> str:
@@ -113,3 +144,4 @@ def compile_lean(tree: ast.Module, file: Path, root: Path) -> CodeType:
 
 if __name__ == "__main__":
     write_frozen(Path(sys.argv[1]))
+    write_home(Path(sys.argv[1]))

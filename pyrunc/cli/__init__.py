@@ -9,7 +9,7 @@ from pyrunc import __version__
 from pyrunc.cli.arguments import parse, parse_command
 from pyrunc.cli.log import Log, open_log
 from pyrunc.cli.table import COMMANDS, GLOBAL_FLAGS
-from pyrunc.errors import PyruncError, UsageError
+from pyrunc.errors import ConfigError, PyruncError, UsageError
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
@@ -72,6 +72,9 @@ def _dispatch(words: list[str], options: Arguments, log: Log, whole: list[str]) 
         module = __import__(f"pyrunc.cli.{command.module}", fromlist=["main"])
         status: int = module.main(Context(_root(options), log, options), arguments)
         return status
+    except ConfigError as err:
+        log.error(str(_in_full(name, err, options)))
+        return err.exit_code
     except PyruncError as err:
         log.error(str(err))
         return err.exit_code
@@ -81,6 +84,16 @@ def _dispatch(words: list[str], options: Arguments, log: Log, whole: list[str]) 
         if options.switch("debug"):
             raise
         return 1
+
+
+def _in_full(name: str, refused: ConfigError, options: Arguments) -> ConfigError:
+    """create stops at the first stage that finds something; a user gets all that `check --host` says."""
+    if name not in ("create", "run"):
+        return refused
+    from pyrunc.host.check import in_full, working_request
+
+    cgroups = options.text("cgroup-manager") != "disabled"
+    return in_full(refused, working_request().but(cgroups=cgroups))
 
 
 def _root(options: Arguments) -> str:

@@ -102,5 +102,17 @@ COMMANDS = {
             Flag("rootless", "switch", "for an ordinary user"),
         ),
     ),
+    "check": Command(
+        "check",
+        "say everything that is wrong with a config.json",
+        "",
+        0,
+        0,
+        (
+            Flag("bundle", "text", "directory with config.json", short="b", default="."),
+            Flag("host", "switch", "also what this host cannot do of it"),
+            Flag("json", "switch", "print a JSON document"),
+        ),
+    ),
     "features": Command("features", "print what this runtime can do as JSON", "", 0, 0),
 }

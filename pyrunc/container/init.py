@@ -62,7 +62,9 @@ def load_for(plan: Plan) -> None:
     if plan.process is not None and plan.process.terminal:
         import pyrunc.container.console
     if any(isinstance(step, steps.MountFs) and step.copy_up for step in plan.before_pivot):
-        import pyrunc.container.copyup  # noqa: F401
+        import pyrunc.container.copyup
+    if plan.process is not None and plan.process.policies:
+        import pyrunc.container.policies  # noqa: F401
 
 
 def init(plan: Plan, channel: Channel, inherited: Inherited, say: Callable[[str], None]) -> NoReturn:
@@ -135,13 +137,20 @@ def _enter_namespaces(plan: Plan, channel: Channel, inherited: Inherited) -> Non
         set_pdeathsig(flags.SIGNALS["SIGKILL"])
     namespaces.unshare_in_child(plan.namespaces)
     if plan.session_keyring:
-        _join_keyring(plan.id)
+        _join_keyring(plan)
 
 
-def _join_keyring(container_id: str) -> None:
+def _join_keyring(plan: Plan) -> None:
     """session-keyring(7): the caller's keys are not the container's."""
+    labelled = plan.process.policies if plan.process else ()
     try:
-        join_session_keyring(f"_ses.{container_id}")
+        if labelled:
+            from pyrunc.container import policies  # see load_for
+
+            policies.label_keys(labelled, True)
+        join_session_keyring(f"_ses.{plan.id}")
+        if labelled:
+            policies.label_keys(labelled, False)
     except OSError as err:
         raise StepError(f"cannot make a session keyring: {reason(err)}", "--no-new-keyring does without") from err
 
@@ -189,7 +198,7 @@ def _settle(
 ) -> tuple[str, dict[str, str]]:
     """Enter the root for good and become the user; return the program and its environment."""
     covers = masking.prepare() if _has(plan, steps.MaskPath) else None
-    proc = procfs.open_whole() if _has(plan, steps.WriteSysctl) else -1
+    proc = procfs.open_whole() if _has(plan, steps.WriteSysctl) or _has_policies(plan) else -1
     seal()
     rootfs.enter(plan.rootfs, root.fd)
     inside = posix.open("/", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
@@ -214,9 +223,13 @@ def _settle(
     posix.umask(umask)
     if plan.process is None:
         return "", {}
-    process.prepare(plan.process, inside, inherited.seccomp is not None)
+    process.prepare(plan.process, inside, inherited.seccomp is not None, proc)
     env = process.environment(plan.process, inside)
     return process.find_program(plan.process.args[0], env), env
+
+
+def _has_policies(plan: Plan) -> bool:
+    return plan.process is not None and bool(plan.process.policies)
 
 
 def _has(plan: Plan, kind: type) -> bool:

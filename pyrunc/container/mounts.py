@@ -56,6 +56,9 @@ def mount_fs(step: MountFs, root: Root) -> None:
             from pyrunc.container import copyup  # see init.load_for
 
             copyup.copy_tree(target, tree)
+        if step.label:
+            # A detached mount has no other name; by its descriptor no link can be in the way.
+            posix.setxattr(f"/proc/self/fd/{tree}", "security.selinux", step.label.encode("utf-8", "surrogateescape"))
         _change(tree, step.attributes)
         _attach(tree, target, step.target, root)
     finally:
@@ -65,7 +68,9 @@ def mount_fs(step: MountFs, root: Root) -> None:
 def _mount_classic(step: MountFs, target: int) -> None:
     """mount(2), for superblock flags that fsconfig(2) has no word for and values too long for it (overlay)."""
     here = f"/proc/self/fd/{target}"
-    data = ",".join(step.options)
+    # A context has commas of its own: "system_u:object_r:container_file_t:s0:c1,c2".
+    quoted = (f'context="{each[8:]}"' if each.startswith("context=") else each for each in step.options)
+    data = ",".join(quoted)
     mounts.mount(step.source or step.fstype, here, step.fstype, step.flags, data)
     # The descriptor is of what is below the new mount; its name leads to the top.
     top = posix.open(paths.real_path_of(target), posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC)

@@ -31,8 +31,16 @@ _LONGEST_PASSWD = 1 << 20
 _LATE_LIMITS = ("RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_FSIZE")
 
 
-def prepare(process: Process, root: int, filtered: bool) -> None:
-    """Apply everything that may be applied before start; `filtered` says that a seccomp filter is still to come."""
+def prepare(process: Process, root: int, filtered: bool, proc: int = -1) -> None:
+    """Apply everything that may be applied before start; `filtered` says that a seccomp filter is still to come.
+
+    `proc` is a private procfs, needed where the process has policies.
+    """
+    if process.policies:
+        from pyrunc.container import policies  # see init.load_for
+
+        policies.apply(process.policies, proc)
+        filtered = filtered or policies.restricts(process.policies)
     if process.personality is not None:
         _try(".linux.personality", "set the personality", lambda: personality(process.personality or 0))
     for limit in process.rlimits:
@@ -149,6 +157,10 @@ def confine(process: Process, seccomp: tuple[bytes, int] | None) -> None:
     for limit in process.rlimits:
         if limit.name in _LATE_LIMITS:
             _set_rlimit(limit, limit.soft, limit.hard)
+    if process.policies:
+        from pyrunc.container import policies  # see init.load_for
+
+        policies.restrict(process.policies)
     sets = process.capabilities
     final = _final_sets(sets, get_sets().permitted)
     try:

@@ -198,6 +198,10 @@ def _attend(
     ours.say(sync.CGROUP, cgroups.entry_fds(plan.cgroup, late=False))
     meanwhile()
     ours.expect(sync.ROOTFS_READY)
+    if plan.net_devices:
+        from pyrunc.host.netdevices import move_net_devices
+
+        move_net_devices(plan.net_devices, state.pid)
     document = sync.state_document(
         plan.oci_version, plan.id, CREATING, state.pid, plan.bundle, plan.annotations
     )

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 _IOPRIO_WHO_PROCESS = 1
 _IOPRIO_CLASS_SHIFT = 13
+_PR_SCHED_CORE = 62  # Documentation/admin-guide/hw-vuln/core-scheduling.rst
+_CORE_GET, _CORE_CREATE = 0, 1
+_CORE_THREAD, _CORE_THREAD_GROUP = 0, 1
 
 
 def set_scheduler(
@@ -57,3 +60,21 @@ def set_memory_policy(mode: int, nodes: Collection[int]) -> None:
         mask[node // 64] |= 1 << node % 64
     # The kernel takes one off maxnode before it reads the mask, hence one more than there are bits.
     libc.syscall(libc.number_of("set_mempolicy"), mode, _struct.pack(f"={words}Q", *mask), words * 64 + 1)
+
+
+def make_core_cookie() -> None:
+    """PR_SCHED_CORE_CREATE: nothing but this process and its children to come shares a core with it.
+
+    Raises OSError; EINVAL where the kernel was built without, ENODEV where cores have one thread.
+    """
+    libc.prctl(_PR_SCHED_CORE, _CORE_CREATE, 0, _CORE_THREAD_GROUP, 0)
+
+
+def has_core_scheduling() -> bool:
+    """Tell whether make_core_cookie can work here."""
+    cookie = bytearray(8)
+    try:
+        libc.prctl(_PR_SCHED_CORE, _CORE_GET, 0, _CORE_THREAD, libc.address_of(cookie))
+    except OSError:  # EINVAL or ENODEV: see there
+        return False
+    return True

@@ -61,6 +61,6 @@ def _node(
 def _dev_is_the_hosts(mounts: tuple[Mount, ...]) -> bool:
     """True where /dev is a bind mount: its nodes belong to somebody else and are not touched."""
     return any(
-        mount.destination.rstrip("/") == "/dev" and ("bind" in mount.options or "rbind" in mount.options)
+        mount.destination.strip("/") == "dev" and ("bind" in mount.options or "rbind" in mount.options)
         for mount in mounts
     )

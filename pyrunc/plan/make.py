@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyrunc.plan.facts import Facts
+    from pyrunc.plan.netdevices import MoveNetDevice
     from pyrunc.plan.steps import Process, Step
     from pyrunc.spec.config import Spec
 
@@ -70,6 +71,8 @@ def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
         oci_version=spec.oci_version,
         session_keyring=request.session_keyring,
         warnings=warnings,
+        net_devices=_net_devices(linux),
+        mount_label=linux.mount_label or "",
     )
 
 
@@ -83,6 +86,14 @@ def _cgroup(spec: Spec, request: Request, facts: Facts) -> CgroupPlan:
         return cgroup
     mine = tuple(each for each in cgroup.directories if each.hierarchy.writable)
     return CgroupPlan(mine)
+
+
+def _net_devices(linux: Linux) -> tuple[MoveNetDevice, ...]:
+    if not linux.net_devices:
+        return ()
+    from pyrunc.plan.netdevices import plan_net_devices
+
+    return plan_net_devices(linux)
 
 
 def _in_user_namespace(linux: Linux, facts: Facts) -> bool:
@@ -99,6 +110,7 @@ def _mounts(
         cgroup_namespace=has_new(linux.namespaces, "cgroup"),
         user_namespace=_in_user_namespace(linux, facts),
         id_maps=plan_id_maps(linux),
+        mount_label=linux.mount_label or "",
     )
     try:
         return plan_mounts(spec.mounts, place)
@@ -118,7 +130,22 @@ def _process(spec: Spec, request: Request, facts: Facts) -> tuple[Process | None
         listen_fds=request.listen_fds,
         env=(*process.env, *_listen_environment(request)),
     )
+    if _asks_for_policies(spec):
+        from pyrunc.plan.policies import plan_policies
+
+        process = process.but(policies=plan_policies(spec))
     return process, warnings
+
+
+def _asks_for_policies(spec: Spec) -> bool:
+    process = spec.process
+    return process is not None and (
+        process.scheduler is not None
+        or process.io_priority is not None
+        or bool(process.apparmor_profile or process.selinux_label)
+        or (spec.linux is not None and spec.linux.memory_policy is not None)
+        or any(name.startswith("org.pyrunc.") for name in spec.annotations)
+    )
 
 
 def _listen_environment(request: Request) -> tuple[str, ...]:
@@ -132,20 +159,9 @@ def _listen_environment(request: Request) -> tuple[str, ...]:
 def _not_yet(spec: Spec) -> Iterator[SpecError]:
     """Refuse what we cannot carry out yet: a property that is left out silently is a hole."""
     linux = spec.linux or Linux()
-    process = spec.process
     properties: list[tuple[str, object]] = [
-        (".linux.netDevices", linux.net_devices),
         (".linux.intelRdt", linux.intel_rdt),
-        (".linux.memoryPolicy", linux.memory_policy),
-        (".linux.mountLabel", linux.mount_label),
     ]
-    if process is not None:
-        properties += [
-            (".process.scheduler", process.scheduler),
-            (".process.ioPriority", process.io_priority),
-            (".process.apparmorProfile", process.apparmor_profile),
-            (".process.selinuxLabel", process.selinux_label),
-        ]
     for path, value in properties:
         if value:
             yield SpecError(path, "is not supported yet")

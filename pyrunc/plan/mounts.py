@@ -130,6 +130,7 @@ class Place(Record):
     cgroup_namespace: bool
     user_namespace: bool
     id_maps: IdMaps | None = None
+    mount_label: str = ""
 
 
 def plan_mounts(mounts: tuple[Mount, ...], place: Place) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
@@ -212,9 +213,19 @@ def _new_mount(mount: Mount, where: str, target: str, options: Options, place: P
     copy_up = "tmpcopyup" in options.words
     if copy_up and mount.type != "tmpfs":
         raise SpecError(f"{where}.options", "tmpcopyup needs a tmpfs")
-    return MountFs(
-        where, mount.type, source, target, (*superblock, *data), options.attributes, copy_up, options.classic
-    )
+    context, label = _context(mount.type, place.mount_label)
+    words = (*superblock, *data, *context)
+    return MountFs(where, mount.type, source, target, words, options.attributes, copy_up, options.classic, label)
+
+
+def _context(fstype: str, label: str) -> tuple[tuple[str, ...], str]:
+    """config-linux.md#mount-label: the option, or the label to put on the root of what knows no such option.
+
+    What shows the kernel, and not files of the container's, keeps the kernel's labels.
+    """
+    if not label or fstype in ("proc", "sysfs", "cgroup", "cgroup2"):
+        return (), ""
+    return ((), label) if fstype == "mqueue" else ((f"context={label}",), "")
 
 
 def _absolute_layers(option: str, bundle: str) -> str:
@@ -246,7 +257,7 @@ def _cgroup_mounts(where: str, target: str, options: Options, place: Place) -> I
         name = hierarchy.mount.rpartition("/")[2]
         yield _cgroup_mount(where, f"{target}/{name}", options, place, hierarchy)
         if len(hierarchy.controllers) > 1:
-            for controller in hierarchy.controllers:
+            for controller in (each for each in hierarchy.controllers if each != name):
                 yield MakeLink(where, f"{target}/{controller}", name)
 
 

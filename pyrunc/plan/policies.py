@@ -36,12 +36,15 @@ ANNOTATIONS = (CORE_SCHED, LANDLOCK)
 def plan_policies(spec: Spec) -> tuple[Step, ...]:
     """Return the steps in the order in which they are done.
 
-    Raises ConfigError for an annotation of ours that makes no sense.
+    Raises ConfigError for a scheduler or an annotation of ours that makes no sense.
     """
     if spec.process is None:
         return ()
     steps = list(_labels(spec.process))
     if spec.process.scheduler is not None:
+        problems = tuple(_scheduler_problems(spec.process.scheduler))
+        if problems:
+            raise ConfigError("config.json", problems)
         steps.append(_scheduler(spec.process.scheduler))
     priority = spec.process.io_priority
     if priority is not None:
@@ -61,6 +64,21 @@ def _labels(process: Process) -> Iterator[Step]:
         yield SetLabel(".process.apparmorProfile", "apparmor", process.apparmor_profile)
     if process.selinux_label:
         yield SetLabel(".process.selinuxLabel", "selinux", process.selinux_label)
+
+
+def _scheduler_problems(wanted: Scheduler) -> Iterator[SpecError]:
+    """What a policy has no use for sched_setattr(2) would silently drop, or bring into its range."""
+    policy, at = wanted.policy, ".process.scheduler"
+    if not -20 <= wanted.nice <= 19:
+        yield SpecError(f"{at}.nice", "must be from -20 to 19")
+    elif wanted.nice and policy not in ("SCHED_OTHER", "SCHED_BATCH"):
+        yield SpecError(f"{at}.nice", f"means nothing for {policy}")
+    if wanted.priority and policy not in ("SCHED_FIFO", "SCHED_RR"):
+        yield SpecError(f"{at}.priority", f"means nothing for {policy}")
+    times = (("runtime", wanted.runtime), ("deadline", wanted.deadline), ("period", wanted.period))
+    for key, value in times:
+        if value and policy != "SCHED_DEADLINE":
+            yield SpecError(f"{at}.{key}", f"means nothing for {policy}")
 
 
 def _scheduler(wanted: Scheduler) -> Step:

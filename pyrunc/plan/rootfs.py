@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyrunc.kernel import flags
 from pyrunc.plan.mounts import PROPAGATION
 from pyrunc.plan.steps import MaskPath, ReadonlyPath, Rootfs, SetDomainname, SetHostname, Step, WriteSysctl
+from pyrunc.spec.read import member_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def plan_identity(spec: Spec) -> tuple[Step, ...]:
         steps.append(SetDomainname(".domainname", spec.domainname))
     if spec.linux is not None:
         for name, value in spec.linux.sysctl.items():
-            steps.append(WriteSysctl(f".linux.sysctl[{name!r}]", name, value))
+            steps.append(WriteSysctl(member_path(".linux.sysctl", name), name, value))
     return tuple(steps)
 
 

@@ -11,6 +11,7 @@ from pyrunc.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.plan.netdevices import MoveNetDevice
     from pyrunc.plan.steps_cgroups import CgroupPlan
 
 
@@ -64,6 +65,8 @@ class MountFs(Step):
     copy_up: bool = False
     flags: int = 0
     """MS_* flags that only mount(2) knows (MS_I_VERSION); with any, the classic call is used."""
+    label: str = ""
+    """SELinux context for the root of a filesystem that has no context option (mqueue)."""
 
     def describe(self) -> str:
         return f"mount {self.fstype} on {self.target}"
@@ -330,3 +333,6 @@ class Plan(Record):
     oci_version: str
     session_keyring: bool = True
     warnings: tuple[str, ...] = ()
+    net_devices: tuple[MoveNetDevice, ...] = ()
+    mount_label: str = ""
+    """The SELinux context of the container's filesystems, already among the options of its mounts."""

@@ -30,8 +30,13 @@ def load(bundle_dir: str) -> Spec:
     breaks the spec.
     """
     file = f"{bundle_dir}/config.json"
+    return parse(read_text(file), file)
+
+
+def read_text(file: str) -> str:
+    """Read a configuration's text. Raises ConfigError where it is missing, unreadable or not UTF-8."""
     try:
-        return parse(_read(file).decode(), file)
+        return _read(file).decode()
     except UnicodeDecodeError as err:
         _refuse(file, f"must be UTF-8 (byte {err.start} is not)", err)
     except OSError as err:

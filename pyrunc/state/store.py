@@ -100,11 +100,11 @@ class Entry:
         except FileNotFoundError:
             return None
         try:
-            text = b"".join(iter(lambda: posix.read(fd, 1 << 16), b"")).decode()
+            text = b"".join(iter(lambda: posix.read(fd, 1 << 16), b""))
         finally:
             posix.close(fd)
         try:
-            return _from_json(parse(text))
+            return _from_json(parse(text.decode()))
         except (ValueError, TypeError, AttributeError) as err:
             raise StateError(f"the state of {self.id} cannot be read: {err}", "delete --force removes it") from err
 

@@ -6,21 +6,20 @@ assert bundle.run("cat", "/secret").stdout == ""
 
 from __future__ import annotations
 
-import array
 import contextlib
 import copy
 import json
 import os
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tests.scenario import host
+from tests.scenario.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tests.scenario.rootfs import Template
 
@@ -85,9 +84,7 @@ class Result(NamedTuple):
 
     def ok(self) -> Self:
         """Fail the test unless the command succeeded."""
-        assert self.returncode == 0, (
-            f"{' '.join(self.command)}: exit {self.returncode}\n{self.stdout}{self.stderr}"
-        )
+        assert self.returncode == 0, f"{' '.join(self.command)}: exit {self.returncode}\n{self.stdout}{self.stderr}"
         return self
 
 
@@ -140,9 +137,7 @@ class Bundle:
 
     def capabilities(self, *names: str) -> Self:
         """Give more capabilities in the bounding, effective and permitted sets."""
-        return self.process(
-            capabilities={kind: [*CAPS, *names] for kind in ("bounding", "effective", "permitted")}
-        )
+        return self.process(capabilities={kind: [*CAPS, *names] for kind in ("bounding", "effective", "permitted")})
 
     def mount(
         self, destination: str, fstype: str = "", source: str = "", options: Sequence[str] = (), **more: Any
@@ -163,9 +158,7 @@ class Bundle:
 
     def without_mount(self, *destinations: str) -> Self:
         """Take mounts out of the default set."""
-        self.config["mounts"] = [
-            entry for entry in self.config["mounts"] if entry["destination"] not in destinations
-        ]
+        self.config["mounts"] = [entry for entry in self.config["mounts"] if entry["destination"] not in destinations]
         return self
 
     def namespace(self, kind: str, path: str = "") -> Self:
@@ -224,9 +217,7 @@ class Bundle:
         (self.dir / "config.json").write_text(json.dumps(self.config))
         return self
 
-    def command(
-        self, name: str, *flags: str, operands: Sequence[str] = (), id: str | None = None
-    ) -> list[str]:
+    def command(self, name: str, *flags: str, operands: Sequence[str] = (), id: str | None = None) -> list[str]:
         """The whole argument vector of a command on this container."""
         where = ["--bundle", str(self.dir)] if name in ("create", "run") and "--bundle" not in flags else []
         operand = self.id if id is None else id
@@ -248,9 +239,7 @@ class Bundle:
         kept = {key: value for key, value in os.environ.items() if key not in dropped}
         return {**kept, host.TOKEN_VARIABLE: self.token, **more}
 
-    def execute(
-        self, command: Sequence[str | Path], *, stdin: str = "", stdin_fd: int = -1, **more: Any
-    ) -> Result:
+    def execute(self, command: Sequence[str | Path], *, stdin: str = "", stdin_fd: int = -1, **more: Any) -> Result:
         """Run any program in the runtime's place. Output goes through files: a pipe would stay open in the
         container.
         """
@@ -379,58 +368,10 @@ class Bundle:
         if not host.eventually(lambda: not host.leftovers(self.token, self.root), patience):
             left = host.leftovers(self.token, self.root)
             host.sweep(self.token)
-        assert not host.mounts_of(self.token), (
-            "a mount below the bundle cannot be removed: nothing is deleted there"
-        )
+        assert not host.mounts_of(self.token), "a mount below the bundle cannot be removed: nothing is deleted there"
         shutil.rmtree(self.dir)
         return left
 
 
 def _text(path: Path) -> str:
     return path.read_text(errors="backslashreplace")
-
-
-class Console:
-    """The engine's end of --console-socket: receives the pty's master."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = str(path)
-        self.name = ""
-        self._fds: list[int] = []
-
-    def __enter__(self) -> Self:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(self.path)
-        self._socket.listen(1)
-        self._socket.settimeout(5)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-        for fd in self._fds:
-            os.close(fd)
-
-    def master(self) -> int:
-        """Accept one connection and take the descriptor that its message carries (SCM_RIGHTS)."""
-        with self._socket.accept()[0] as connection:
-            connection.settimeout(5)
-            data, ancillary, _, _ = connection.recvmsg(4096, socket.CMSG_SPACE(16))
-        self.name = data.decode()
-        received = array.array("i", b"".join(item[2] for item in ancillary))
-        self._fds += received
-        assert len(received) == 1, f"{len(received)} descriptors in the console message"
-        return received[0]
-
-
-def read_terminal(master: int) -> str:
-    """Everything that comes from a pty until its other side is closed."""
-    text = b""
-    with contextlib.suppress(OSError):  # EIO: the last slave is gone
-        while chunk := os.read(master, 4096):
-            text += chunk
-    return text.decode()
-
-
-def environment_of(assignments: Sequence[str]) -> Mapping[str, str]:
-    """A list of NAME=value as a dict."""
-    return dict(item.split("=", 1) for item in assignments)

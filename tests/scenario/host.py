@@ -122,9 +122,7 @@ def eventually(true: Callable[[], object], seconds: float = 5.0) -> bool:
 
 def leftovers(token: str, root: Path) -> list[str]:
     """Everything with the token that is still on the host: state, mounts, cgroups, processes."""
-    found = [
-        f"state {entry}" for entry in (sorted(os.listdir(root)) if root.exists() else []) if token in entry
-    ]
+    found = [f"state {entry}" for entry in (sorted(os.listdir(root)) if root.exists() else []) if token in entry]
     found += [f"mount {point}" for point in mounts_of(token)]
     found += [f"cgroup {folder}" for folder in cgroups_of(token)]
     return found + [f"process {pid}" for pid in processes_of(token)]

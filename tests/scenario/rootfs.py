@@ -37,9 +37,7 @@ class Template:
         self._before = self._stamps()
 
     def _stamps(self) -> list[tuple[int, int]]:
-        return [
-            (path.stat().st_mtime_ns, path.stat().st_size) for path in (self.busybox, self.probe, self.loader)
-        ]
+        return [(path.stat().st_mtime_ns, path.stat().st_size) for path in (self.busybox, self.probe, self.loader)]
 
     def unchanged(self) -> bool:
         """Tell whether no container has written through its hard links."""

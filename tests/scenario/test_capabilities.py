@@ -94,9 +94,7 @@ def test_caller_with_inheritable_capabilities(bundle: Bundle) -> None:
 
 def test_capabilities_of_the_waiting_init_are_not_more_than_its_programs(bundle: Bundle) -> None:
     """What create sets up shows in the created process already: nothing is dropped at start only."""
-    bundle.process(
-        capabilities={"bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"]}
-    )
+    bundle.process(capabilities={"bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"]})
     found = sets_of(Path(f"/proc/{bundle.create().pid}/status").read_text())
     assert (found["Bnd"], found["Eff"]) == (bits("CAP_KILL"), bits("CAP_KILL"))
 

@@ -80,9 +80,7 @@ def test_features_that_engines_ask_for(features: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("edge", ["ociVersionMin", "ociVersionMax"])
-def test_versions_that_features_names_are_accepted(
-    bundle: Bundle, features: dict[str, Any], edge: str
-) -> None:
+def test_versions_that_features_names_are_accepted(bundle: Bundle, features: dict[str, Any], edge: str) -> None:
     bundle.set(ociVersion=features[edge]).run("true").ok()
 
 
@@ -116,9 +114,7 @@ def test_spec_writes_a_config(bundle: Bundle) -> None:
     assert [entry["destination"] for entry in config["mounts"]] == [
         *("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup")
     ]
-    assert {"pid", "network", "ipc", "uts", "mount"} <= {
-        entry["type"] for entry in config["linux"]["namespaces"]
-    }
+    assert {"pid", "network", "ipc", "uts", "mount"} <= {entry["type"] for entry in config["linux"]["namespaces"]}
     assert {"/proc/kcore", "/proc/keys", "/sys/firmware"} <= set(config["linux"]["maskedPaths"])
     assert "/proc/sys" in config["linux"]["readonlyPaths"]
 
@@ -259,6 +255,5 @@ def test_systemd_driver_without_systemd_is_a_clear_error(bundle: Bundle) -> None
 def test_help_goes_to_stdout(bundle: Bundle) -> None:
     said = call(bundle, "--help").ok().stdout
     assert all(
-        command in said
-        for command in ("create", "start", "state", "kill", "delete", "run", "list", "spec", "features")
+        command in said for command in ("create", "start", "state", "kill", "delete", "run", "list", "spec", "features")
     )

@@ -56,9 +56,7 @@ def labels(bundle: Bundle) -> list[str]:
 
 
 def logging_program(bundle: Bundle) -> Bundle:
-    return bundle.process(
-        args=["sh", "-c", f'echo \'{{"label": "program"}}\' >> {bundle.dir}/log; exec sleep 60']
-    )
+    return bundle.process(args=["sh", "-c", f'echo \'{{"label": "program"}}\' >> {bundle.dir}/log; exec sleep 60'])
 
 
 def test_each_kind_has_its_time(bundle: Bundle) -> None:
@@ -84,9 +82,7 @@ def test_poststart_hooks_run_during_start(bundle: Bundle) -> None:
 
 @pytest.mark.differs_from_runc(POSTSTART_EARLY)
 def test_poststart_comes_after_the_start_of_the_program(bundle: Bundle) -> None:
-    script = (
-        f"pid=$(sed 's/.*\"pid\": *//; s/[^0-9].*//'); tr '\\0' ' ' < /proc/$pid/cmdline > {bundle.dir}/seen"
-    )
+    script = f"pid=$(sed 's/.*\"pid\": *//; s/[^0-9].*//'); tr '\\0' ' ' < /proc/$pid/cmdline > {bundle.dir}/seen"
     bundle.hook("poststart", "/bin/sh", "-c", script)
     bundle.process(args=["/bin/probe", "sleep"]).create().start()
     assert (bundle.dir / "seen").read_text() == "/bin/probe sleep "
@@ -129,9 +125,7 @@ def test_state_on_stdin(bundle: Bundle, kind: str) -> None:
 def test_outer_hooks_run_in_the_runtimes_namespaces(bundle: Bundle, kind: str) -> None:
     log_hook(bundle, kind)
     bundle.run("true").ok()
-    assert log(bundle)[0]["ns"] == {
-        name: os.readlink(f"/proc/self/ns/{name}") for name in log(bundle)[0]["ns"]
-    }
+    assert log(bundle)[0]["ns"] == {name: os.readlink(f"/proc/self/ns/{name}") for name in log(bundle)[0]["ns"]}
 
 
 @pytest.mark.parametrize("kind", INSIDE)
@@ -155,9 +149,9 @@ def test_create_container_hook_runs_before_the_root_is_changed(bundle: Bundle) -
 
 
 def test_start_container_hook_is_looked_up_inside(bundle: Bundle) -> None:
-    bundle.write("/only-inside", "#!/bin/sh\ntouch /ran\n", mode=0o755).hook(
-        "startContainer", "/only-inside"
-    ).run("true").ok()
+    bundle.write("/only-inside", "#!/bin/sh\ntouch /ran\n", mode=0o755).hook("startContainer", "/only-inside").run(
+        "true"
+    ).ok()
     assert bundle.path("/ran").exists()
 
 
@@ -204,9 +198,7 @@ def test_environment_is_empty_if_the_hook_has_none(bundle: Bundle, kind: str) ->
 def test_arguments_of_a_hook(bundle: Bundle, kind: str) -> None:
     """args is the whole argv, its first entry included (execv semantics)."""
     bundle.config["hooks"] = {
-        kind: [
-            {"path": probe_for(bundle, kind), "args": ["other-name", "hook", f"{bundle.dir}/log", "x y", "0"]}
-        ]
+        kind: [{"path": probe_for(bundle, kind), "args": ["other-name", "hook", f"{bundle.dir}/log", "x y", "0"]}]
     }
     bundle.run("true").ok()
     assert log(bundle)[0]["args"] == ["hook", f"{bundle.dir}/log", "x y", "0"]
@@ -264,9 +256,7 @@ def test_later_hooks_do_not_run_after_a_failing_one(bundle: Bundle) -> None:
     assert labels(bundle) == ["first"]
 
 
-@pytest.mark.differs_from_runc(
-    "stops at the first failing poststop hook (runtime.md: MUST log a warning and go on)"
-)
+@pytest.mark.differs_from_runc("stops at the first failing poststop hook (runtime.md: MUST log a warning and go on)")
 def test_failing_poststop_hook_is_a_warning_and_the_next_one_runs(bundle: Bundle) -> None:
     log_hook(bundle, "poststop", "first", 1)
     log_hook(bundle, "poststop", "second")
@@ -280,24 +270,16 @@ SHELL_ENV = ["PATH=/bin:/usr/bin"]
 @pytest.mark.parametrize("kind", [*AT_CREATE, "startContainer"])
 def test_hook_that_takes_too_long_is_killed(bundle: Bundle, kind: str) -> None:
     begin = time.monotonic()
-    assert (
-        bundle.hook(kind, "/bin/sh", "-c", "exec sleep 20", timeout=1, env=SHELL_ENV).run("true").returncode
-        != 0
-    )
+    assert bundle.hook(kind, "/bin/sh", "-c", "exec sleep 20", timeout=1, env=SHELL_ENV).run("true").returncode != 0
     assert time.monotonic() - begin < 4
 
 
-@pytest.mark.differs_from_runc(
-    "kills the hook's first process only, and waits for those that have its output"
-)
+@pytest.mark.differs_from_runc("kills the hook's first process only, and waits for those that have its output")
 def test_processes_of_a_hook_that_takes_too_long_are_killed_with_it(bundle: Bundle) -> None:
     begin = time.monotonic()
     env = [*SHELL_ENV, f"{host.TOKEN_VARIABLE}={bundle.token}"]
     assert (
-        bundle.hook("createRuntime", "/bin/sh", "-c", "(sleep 4); true", timeout=1, env=env)
-        .run("true")
-        .returncode
-        != 0
+        bundle.hook("createRuntime", "/bin/sh", "-c", "(sleep 4); true", timeout=1, env=env).run("true").returncode != 0
     )
     assert time.monotonic() - begin < 3
     assert host.eventually(lambda: host.processes_of(bundle.token) == [])

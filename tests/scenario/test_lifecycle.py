@@ -122,9 +122,7 @@ def test_valid_id_is_accepted(bundle: Bundle, suffix: str) -> None:
     assert bundle.create().state()["id"] == bundle.id
 
 
-def test_used_id_is_refused_and_the_first_is_untouched(
-    bundle: Bundle, new_bundle: Callable[[], Bundle]
-) -> None:
+def test_used_id_is_refused_and_the_first_is_untouched(bundle: Bundle, new_bundle: Callable[[], Bundle]) -> None:
     pid = bundle.process(args=SLEEP).create().pid
     second = new_bundle()
     second.root, second.id = bundle.root, bundle.id
@@ -164,9 +162,7 @@ def test_start_of_a_stopped_container_is_refused(bundle: Bundle) -> None:
     assert bundle.status == "stopped"
 
 
-@pytest.mark.differs_from_runc(
-    "create already fails when .process is absent; runtime.md leaves the error to start"
-)
+@pytest.mark.differs_from_runc("create already fails when .process is absent; runtime.md leaves the error to start")
 def test_container_without_a_process_can_be_created_but_not_started(bundle: Bundle) -> None:
     del bundle.config["process"]
     assert bundle.create().status == "created"
@@ -215,8 +211,7 @@ def test_kill_of_a_stopped_container_is_refused_in_words_that_engines_know(bundl
     result = stopped(bundle).attempt("kill", operands=["KILL"])
     assert result.returncode != 0
     assert any(
-        words in result.stderr
-        for words in ("container not running", "process already finished", "no such process")
+        words in result.stderr for words in ("container not running", "process already finished", "no such process")
     )
 
 

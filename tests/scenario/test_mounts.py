@@ -101,9 +101,7 @@ def test_propagation_option(bundle: Bundle, kind: str, option: str) -> None:
     (bundle.dir / "data").mkdir()
     bundle.mount("/mnt", kind, "data", ["bind", option] if kind == "bind" else [option])
     expected = {**PROPAGATION, **UNBINDABLE}[option]
-    assert [tag.split(":")[0] for tag in bundle.mount_at("/mnt").propagation] == (
-        [expected] if expected else []
-    )
+    assert [tag.split(":")[0] for tag in bundle.mount_at("/mnt").propagation] == ([expected] if expected else [])
 
 
 @pytest.mark.parametrize("options", [["bind", "ro"], ["rbind", "ro"], ["ro", "bind"]])
@@ -121,9 +119,9 @@ def test_last_of_contradicting_options_wins(bundle: Bundle) -> None:
 
 def test_several_flags_at_once(bundle: Bundle) -> None:
     (bundle.dir / "data").mkdir()
-    mount = bundle.mount(
-        "/mnt", "bind", "data", ["rbind", "nosuid", "nodev", "noexec", "ro", "noatime"]
-    ).mount_at("/mnt")
+    mount = bundle.mount("/mnt", "bind", "data", ["rbind", "nosuid", "nodev", "noexec", "ro", "noatime"]).mount_at(
+        "/mnt"
+    )
     assert holds(mount, "+nosuid +nodev +noexec +ro +noatime")
 
 
@@ -197,10 +195,7 @@ def test_plain_ro_leaves_nested_mounts_writable(bundle: Bundle) -> None:
 
 def test_bind_leaves_nested_mounts_out(bundle: Bundle) -> None:
     bundle.mount("/mnt", "bind", "data", ["bind"])
-    assert (
-        "/mnt/sub"
-        not in bundle.run("cat", "/proc/self/mountinfo", wrap=with_nested_mounts(bundle)).ok().stdout
-    )
+    assert "/mnt/sub" not in bundle.run("cat", "/proc/self/mountinfo", wrap=with_nested_mounts(bundle)).ok().stdout
 
 
 # sources, destinations, types, order
@@ -229,9 +224,7 @@ def test_file_is_bound_on_a_file_that_is_made(bundle: Bundle) -> None:
 @pytest.mark.parametrize("kind", ["", "none", "bind", "dummy"])
 def test_type_of_a_bind_mount_does_not_matter(bundle: Bundle, kind: str) -> None:
     (bundle.dir / "file").write_text("hello")
-    assert (
-        bundle.mount("/file", kind, str(bundle.dir / "file"), ["bind"]).run("cat", "/file").stdout == "hello"
-    )
+    assert bundle.mount("/file", kind, str(bundle.dir / "file"), ["bind"]).run("cat", "/file").stdout == "hello"
 
 
 def test_type_bind_without_the_option_is_no_bind_mount(bundle: Bundle) -> None:

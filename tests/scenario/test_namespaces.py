@@ -150,9 +150,7 @@ def test_cgroup_namespace_hides_the_path(bundle: Bundle) -> None:
 def test_time_namespace_with_offsets(bundle: Bundle) -> None:
     offsets = {"monotonic": {"secs": 86400, "nanosecs": 0}, "boottime": {"secs": 7200, "nanosecs": 5}}
     said = bundle.namespace("time").linux(timeOffsets=offsets).probe("clocks")
-    here = subprocess.run(
-        [bundle.template.probe, "clocks"], capture_output=True, text=True, check=True
-    ).stdout
+    here = subprocess.run([bundle.template.probe, "clocks"], capture_output=True, text=True, check=True).stdout
     monotonic = int(here.split(":")[1].split(",")[0])
     assert 86400 <= said["monotonic"] - monotonic + 1 < 86410
     assert 7200 <= said["boottime"] - monotonic + 1 < 7210

@@ -107,18 +107,16 @@ def test_umask(bundle: Bundle) -> None:
     assert bundle.process(user={"uid": 0, "gid": 0, "umask": 0o027}).probe("ids")["umask"] == 0o027
 
 
-@pytest.mark.differs_from_runc(
-    "sets 022 (config.md, user.umask: unspecified SHOULD leave the umask unchanged)"
-)
+@pytest.mark.differs_from_runc("sets 022 (config.md, user.umask: unspecified SHOULD leave the umask unchanged)")
 def test_umask_that_is_not_given_is_the_callers(bundle: Bundle) -> None:
     wrap = ["sh", "-c", 'umask 007; exec "$@"', "sh"]
     assert bundle.run("/bin/probe", "ids", wrap=wrap).ok().json()["umask"] == 0o007
 
 
 def test_umask_of_the_config_does_not_change_what_the_runtime_makes(bundle: Bundle) -> None:
-    bundle.process(user={"uid": 0, "gid": 0, "umask": 0o777}, cwd="/new").mount(
-        "/data/deep", "tmpfs", "tmpfs"
-    ).run("true").ok()
+    bundle.process(user={"uid": 0, "gid": 0, "umask": 0o777}, cwd="/new").mount("/data/deep", "tmpfs", "tmpfs").run(
+        "true"
+    ).ok()
     assert bundle.path("/data").stat().st_mode & 0o777 == 0o755
     assert bundle.path("/new").stat().st_mode & 0o777 == 0o755
 
@@ -154,17 +152,12 @@ def test_rlimits_that_are_not_given_are_the_callers(bundle: Bundle) -> None:
 
 
 def test_unlimited_rlimit(bundle: Bundle) -> None:
-    said = bundle.process(rlimits=[{"type": "RLIMIT_CPU", "soft": 2**64 - 1, "hard": 2**64 - 1}]).probe(
-        "rlimits"
-    )
+    said = bundle.process(rlimits=[{"type": "RLIMIT_CPU", "soft": 2**64 - 1, "hard": 2**64 - 1}]).probe("rlimits")
     assert said["RLIMIT_CPU"] == [2**64 - 1, 2**64 - 1]
 
 
 def test_soft_limit_above_the_hard_one_is_refused(bundle: Bundle) -> None:
-    assert (
-        bundle.process(rlimits=[{"type": "RLIMIT_NOFILE", "soft": 20, "hard": 10}]).run("true").returncode
-        == 1
-    )
+    assert bundle.process(rlimits=[{"type": "RLIMIT_NOFILE", "soft": 20, "hard": 10}]).run("true").returncode == 1
 
 
 def test_oom_score(bundle: Bundle) -> None:
@@ -222,18 +215,11 @@ def test_sysctl_of_the_host_is_refused(bundle: Bundle, key: str) -> None:
 
 
 @pytest.mark.differs_from_runc("linux.personality is newer than runc 1.1.5")
-@pytest.mark.parametrize(
-    ("domain", "number", "machine"), [("LINUX32", 8, "i686"), ("LINUX", 0, os.uname().machine)]
-)
+@pytest.mark.parametrize(("domain", "number", "machine"), [("LINUX32", 8, "i686"), ("LINUX", 0, os.uname().machine)])
 def test_personality(bundle: Bundle, domain: str, number: int, machine: str) -> None:
     # A personality of the caller must not show through.
     wrap = ["setarch", "--addr-no-randomize"]
-    said = (
-        bundle.linux(personality={"domain": domain})
-        .run("sh", "-c", "uname -m; probe self", wrap=wrap)
-        .ok()
-        .stdout
-    )
+    said = bundle.linux(personality={"domain": domain}).run("sh", "-c", "uname -m; probe self", wrap=wrap).ok().stdout
     assert said.splitlines()[0] == machine
     assert f'"personality":{number}' in said
 
@@ -260,11 +246,7 @@ def test_descriptors_that_the_caller_leaks_are_closed(bundle: Bundle) -> None:
 
 
 def test_descriptors_of_a_created_container_are_closed(bundle: Bundle) -> None:
-    pid = (
-        bundle.process(args=["/bin/probe", "fds"])
-        .create(wrap=[bundle.template.probe, "leak", "3", "20", "/"])
-        .pid
-    )
+    pid = bundle.process(args=["/bin/probe", "fds"]).create(wrap=[bundle.template.probe, "leak", "3", "20", "/"]).pid
     bundle.start().wait(pid)
     assert bundle.output().count(":") == 3
 
@@ -272,9 +254,7 @@ def test_descriptors_of_a_created_container_are_closed(bundle: Bundle) -> None:
 def test_preserved_descriptors(bundle: Bundle) -> None:
     bundle.process(args=["/bin/probe", "fds"])
     said = (
-        bundle.attempt(
-            "run", "--preserve-fds", "2", wrap=[bundle.template.probe, "leak", "3", "20", "/etc/hostname"]
-        )
+        bundle.attempt("run", "--preserve-fds", "2", wrap=[bundle.template.probe, "leak", "3", "20", "/etc/hostname"])
         .ok()
         .json()
     )

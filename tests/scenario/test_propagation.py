@@ -84,9 +84,7 @@ def test_mount_in_a_bind_mount_stays_inside(bundle: Bundle, shared: SharedHost, 
 
 
 @pytest.mark.parametrize("option", ["shared", "rshared"])
-def test_mount_in_a_shared_bind_mount_reaches_the_host(
-    bundle: Bundle, shared: SharedHost, option: str
-) -> None:
+def test_mount_in_a_shared_bind_mount_reaches_the_host(bundle: Bundle, shared: SharedHost, option: str) -> None:
     """The one that asks for it gets it. The source is a mount of its own: that of the rootfs may be made
     private.
     """
@@ -102,9 +100,7 @@ def test_later_mount_of_the_host_reaches_a_slave(bundle: Bundle, shared: SharedH
     bundle.mount("/data", "bind", "data", ["rbind", option]).linux(rootfsPropagation="slave")
     started(bundle, shared)
     shared.mount_tmpfs(bundle.dir / "data/late")
-    assert "/data/late" in [
-        mount.point for mount in parse_mountinfo(Path(f"/proc/{bundle.pid}/mountinfo").read_text())
-    ]
+    assert "/data/late" in [mount.point for mount in parse_mountinfo(Path(f"/proc/{bundle.pid}/mountinfo").read_text())]
 
 
 def test_later_mount_of_the_host_does_not_reach_a_private_mount(bundle: Bundle, shared: SharedHost) -> None:
@@ -136,9 +132,7 @@ def test_later_mount_of_the_host_does_not_reach_a_private_mount(bundle: Bundle, 
         ),
     ],
 )
-def test_propagation_of_the_root(
-    bundle: Bundle, shared: SharedHost, propagation: str, tags: list[str]
-) -> None:
+def test_propagation_of_the_root(bundle: Bundle, shared: SharedHost, propagation: str, tags: list[str]) -> None:
     bundle.linux(rootfsPropagation=propagation)
     said = bundle.run("cat", "/proc/self/mountinfo", wrap=shared.wrap).ok().stdout
     root = next(mount for mount in parse_mountinfo(said) if mount.point == "/")

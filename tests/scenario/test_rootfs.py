@@ -105,16 +105,12 @@ def test_read_only_path_keeps_its_other_flags(bundle: Bundle) -> None:
 
 @pytest.mark.differs_from_runc("makes only the topmost mount of the path read-only")
 def test_read_only_path_covers_nested_mounts(bundle: Bundle) -> None:
-    bundle.mount("/data", "tmpfs", "tmpfs").mount("/data/nested", "tmpfs", "tmpfs").linux(
-        readonlyPaths=["/data"]
-    )
+    bundle.mount("/data", "tmpfs", "tmpfs").mount("/data/nested", "tmpfs", "tmpfs").linux(readonlyPaths=["/data"])
     assert READ_ONLY in bundle.run("touch", "/data/nested/file").stderr
 
 
 def test_masked_path_with_nested_mounts(bundle: Bundle) -> None:
-    bundle.mount("/data", "tmpfs", "tmpfs").mount("/data/nested", "tmpfs", "tmpfs").linux(
-        maskedPaths=["/data"]
-    )
+    bundle.mount("/data", "tmpfs", "tmpfs").mount("/data/nested", "tmpfs", "tmpfs").linux(maskedPaths=["/data"])
     assert bundle.run("ls", "-A", "/data").ok().stdout == ""
 
 
@@ -156,17 +152,13 @@ def test_default_devices_can_be_used(bundle: Bundle) -> None:
 
 
 def test_links_in_dev(bundle: Bundle) -> None:
-    said = (
-        bundle.run("sh", "-c", "for name in fd stdin stdout stderr; do readlink /dev/$name; done").ok().stdout
-    )
+    said = bundle.run("sh", "-c", "for name in fd stdin stdout stderr; do readlink /dev/$name; done").ok().stdout
     assert said.split() == list(LINKS.values())
 
 
 def test_ptmx_is_that_of_the_containers_devpts(bundle: Bundle) -> None:
     said = (
-        bundle.run("sh", "-c", "stat -L -c '%t %T' /dev/ptmx /dev/pts/ptmx; test -r /dev/ptmx && echo ok")
-        .ok()
-        .stdout
+        bundle.run("sh", "-c", "stat -L -c '%t %T' /dev/ptmx /dev/pts/ptmx; test -r /dev/ptmx && echo ok").ok().stdout
     )
     assert said == "5 2\n5 2\nok\n"
 
@@ -174,10 +166,7 @@ def test_ptmx_is_that_of_the_containers_devpts(bundle: Bundle) -> None:
 @pytest.mark.differs_from_runc("makes the links whether or not what they name exists in the container")
 def test_no_links_without_proc(bundle: Bundle) -> None:
     said = (
-        bundle.without_mount("/proc")
-        .run("sh", "-c", "test -L /dev/fd || test -L /dev/stdin || echo none")
-        .ok()
-        .stdout
+        bundle.without_mount("/proc").run("sh", "-c", "test -L /dev/fd || test -L /dev/stdin || echo none").ok().stdout
     )
     assert said == "none\n"
 
@@ -240,12 +229,7 @@ def test_something_else_where_a_device_belongs_is_refused(bundle: Bundle, kind: 
         path.mkdir()
     else:
         os.mknod(path, 0o666 | (stat.S_IFIFO if kind == "fifo" else stat.S_IFCHR), os.makedev(1, 5))
-    assert (
-        bundle.linux(devices=[{"path": "/device", "type": "c", "major": 1, "minor": 3}])
-        .run("true")
-        .returncode
-        == 1
-    )
+    assert bundle.linux(devices=[{"path": "/device", "type": "c", "major": 1, "minor": 3}]).run("true").returncode == 1
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,7 @@ def rootless(bundle: Bundle) -> Bundle:
     """
     one = [{"containerID": 0, "hostID": NOBODY, "size": 1}]
     bundle.namespace("user").linux(uidMappings=one, gidMappings=one).without_mount("/dev/pts")
-    bundle.mount(
-        "/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
-    )
+    bundle.mount("/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"])
     del bundle.config["linux"]["cgroupsPath"]
     give_away(bundle)
     return bundle

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.scenario import host
-from tests.scenario.bundle import TIMEOUT, read_terminal
+from tests.scenario.bundle import TIMEOUT
+from tests.scenario.console import read_terminal
 
 if TYPE_CHECKING:
     from tests.scenario.bundle import Bundle
@@ -54,9 +55,7 @@ def test_keep_leaves_a_stopped_container(bundle: Bundle) -> None:
 
 
 def test_detach_returns_while_the_program_runs(bundle: Bundle) -> None:
-    bundle.process(args=["/bin/probe", "sleep"]).attempt(
-        "run", "--detach", "--pid-file", f"{bundle.dir}/pid"
-    ).ok()
+    bundle.process(args=["/bin/probe", "sleep"]).attempt("run", "--detach", "--pid-file", f"{bundle.dir}/pid").ok()
     assert bundle.status == "running"
     assert (bundle.dir / "pid").read_text() == str(bundle.pid)
 
@@ -72,9 +71,7 @@ def test_pid_file_of_a_foreground_run(bundle: Bundle) -> None:
     assert (bundle.dir / "pid").read_text().isdigit()
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT]
-)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT])
 def test_signals_are_relayed(bundle: Bundle, number: signal.Signals) -> None:
     bundle.process(args=["/bin/probe", "trap"]).save()
     with subprocess.Popen(
@@ -95,9 +92,7 @@ def test_zombies_of_the_container_do_not_end_the_run(bundle: Bundle) -> None:
     assert bundle.run("sh", "-c", script).returncode == 5
 
 
-def foreground_on_a_pty(
-    bundle: Bundle, rows: int = 33, cols: int = 77
-) -> tuple[int, subprocess.Popen[bytes]]:
+def foreground_on_a_pty(bundle: Bundle, rows: int = 33, cols: int = 77) -> tuple[int, subprocess.Popen[bytes]]:
     """Start `run` as a shell would: on a terminal of its own session; returns the terminal's master."""
     bundle.process(terminal=True).save()
     master, slave = pty.openpty()
@@ -143,9 +138,7 @@ def test_foreground_terminal_is_relayed_in_raw_mode(bundle: Bundle) -> None:
 
 @pytest.mark.requires("tty")
 def test_terminal_follows_the_window(bundle: Bundle) -> None:
-    bundle.process(
-        args=["sh", "-c", "trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.05; done"]
-    )
+    bundle.process(args=["sh", "-c", "trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.05; done"])
     master, running = foreground_on_a_pty(bundle)
     heard = b""
     while b"ready" not in heard:

@@ -4,21 +4,23 @@ its seal is taken out.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.house.modules import site_of_prctl
+from tests.house.source import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.scenario.bundle import Bundle
 
-F_GET_SEALS, F_SEAL_WRITE = 1034, 8
 LOADERS = [
     "/lib64/ld-linux-x86-64.so.2",
     "/lib/ld-linux-aarch64.so.1",
@@ -44,7 +46,7 @@ def test_runtime_cannot_be_overwritten_through_proc_self_exe(bundle: Bundle, pri
         bundle.capabilities("CAP_SYS_ADMIN", "CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE")
     result = hostile_image(bundle).run("/evil")
     assert result.stdout, f"the image's ld.so was not run, so nothing is shown: {result.stderr}"
-    assert json.loads(result.stdout)["writable"] is False
+    assert json.loads(result.stdout)["sealed"] is True, result.stdout
 
 
 def test_an_unsealed_runtime_would_be_noticed(bundle: Bundle) -> None:
@@ -57,23 +59,20 @@ def test_an_unsealed_runtime_would_be_noticed(bundle: Bundle) -> None:
     script = 'mount -t proc proc "$0/rootfs/proc" && exec "$0/chroot" "$0/rootfs" /evil'
     hostile_image(bundle)
     said = bundle.execute(["unshare", "--mount", "sh", "-c", script, bundle.dir]).ok().json()
-    assert said["writable"] is True
+    assert said["sealed"] is False
     assert said["file"].endswith("/chroot")
 
 
-def test_exe_of_the_waiting_init_cannot_be_opened_for_writing(bundle: Bundle) -> None:
+def test_exe_of_the_waiting_init_is_sealed(bundle: Bundle) -> None:
+    """Whoever holds it open can try again when no process runs from it any more."""
     pid = bundle.create().pid
     held = os.open(f"/proc/{pid}/exe", os.O_RDONLY)
     try:
         bundle.delete("--force")
-        try:
-            again = os.open(f"/proc/self/fd/{held}", os.O_WRONLY)
-        except OSError:
-            return
-        assert fcntl.fcntl(again, F_GET_SEALS) & F_SEAL_WRITE, os.readlink(f"/proc/self/fd/{held}")
-        os.close(again)
+        said = bundle.execute([str(bundle.template.probe), "reopen", str(held)], pass_fds=[held]).ok().json()
     finally:
         os.close(held)
+    assert said["sealed"] is True, said
 
 
 # imports
@@ -118,9 +117,7 @@ def cwd_that_is_a_file(bundle: Bundle) -> None:
 
 
 def failing_mask(bundle: Bundle) -> None:
-    bundle.without_mount("/dev", "/dev/pts", "/dev/shm").write("/dev/null", "").linux(
-        maskedPaths=["/etc/passwd"]
-    )
+    bundle.without_mount("/dev", "/dev/pts", "/dev/shm").write("/dev/null", "").linux(maskedPaths=["/etc/passwd"])
 
 
 def failing_hook(bundle: Bundle) -> None:
@@ -151,6 +148,40 @@ def test_passwd_of_the_image_is_only_data(bundle: Bundle) -> None:
     assert not bundle.path("/python-was-here").exists()
 
 
+# The seal itself: an import that somebody forgot to make in time. `finish` runs in the container's root.
+FORGOTTEN_IMPORT = """
+import sys
+sys.path[:] = [{repository!r}, *sys.path, {site!r}]
+import pyrunc.cli.run, pyrunc.container.init as init, pyrunc.sealing
+pyrunc.sealing.ensure = lambda words: None
+finish = init.rootfs.finish
+def forgetful(plan):
+    finish(plan)
+    import json
+init.rootfs.finish = forgetful
+{mutation}
+from pyrunc.cli import main
+sys.exit(main({words!r}))
+"""
+
+
+@pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "seal-taken-out"])
+def test_forgotten_import_is_loud_and_runs_nothing_of_the_image(
+    bundle: Bundle, runtime_name: str, sealed: bool
+) -> None:
+    """With the seal taken out the same import does run the image's file: that is the proof of this test."""
+    if runtime_name != "pyrunc":
+        pytest.skip("looks into the modules of this checkout")
+    mutation = "" if sealed else "init.seal = lambda: None"
+    words = with_python_traps(bundle).save().command("run")[1:]
+    script = FORGOTTEN_IMPORT.format(repository=str(REPOSITORY), site=site_of_prctl(), mutation=mutation, words=words)
+    result = bundle.execute([sys.executable, "-I", "-S", "-B", "-c", script])
+    assert bundle.path("/python-was-here").exists() != sealed
+    if sealed:
+        assert result.returncode == 1
+        assert "json was not imported" in result.stderr
+
+
 LIBRARIES = [
     "libgcc_s.so.1",
     "libnss_files.so.2",
@@ -173,9 +204,7 @@ __attribute__((constructor)) static void loaded(void)
 def test_libraries_of_the_image_are_never_loaded(bundle: Bundle, situation: Callable[[Bundle], None]) -> None:
     """CVE-2019-14271: name services, libgcc and others are opened by glibc when they are first needed."""
     (bundle.dir / "trap.c").write_text(LIBRARY_TRAP)
-    subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-o", bundle.dir / "trap.so", bundle.dir / "trap.c"], check=True
-    )
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", bundle.dir / "trap.so", bundle.dir / "trap.c"], check=True)
     for folder in (
         "/lib/x86_64-linux-gnu",
         "/usr/lib/x86_64-linux-gnu",
@@ -224,9 +253,7 @@ def test_environment_of_the_caller_does_not_steer_the_interpreter(bundle: Bundle
         "PYTHONINSPECT": "1",
         "PYTHONHOME": str(traps),
     }
-    result = bundle.run(
-        "echo", "hello", env=bundle.environment(**variables, PYTHONVERBOSE="1", PYTHONWARNINGS="error")
-    )
+    result = bundle.run("echo", "hello", env=bundle.environment(**variables, PYTHONVERBOSE="1", PYTHONWARNINGS="error"))
     assert (result.ok().stdout, result.stderr) == ("hello\n", "")
     assert not (bundle.dir / "imported").exists()
 

@@ -47,10 +47,7 @@ def test_no_filter_without_a_profile(bundle: Bundle) -> None:
 
 def test_one_filter_is_loaded(bundle: Bundle) -> None:
     seccomp(bundle, rule("SCMP_ACT_ERRNO", "mkdir"))
-    assert (
-        bundle.run("grep", "^Seccomp", "/proc/self/status").ok().stdout
-        == "Seccomp:\t2\nSeccomp_filters:\t1\n"
-    )
+    assert bundle.run("grep", "^Seccomp", "/proc/self/status").ok().stdout == "Seccomp:\t2\nSeccomp_filters:\t1\n"
 
 
 @pytest.mark.parametrize("privileges", ["root", "user", "no-new-privileges", "user-without-capabilities"])
@@ -83,9 +80,7 @@ def test_default_errno(bundle: Bundle) -> None:
     assert bundle.probe("syscall", UNSHARE, "0")["error"] == "EOPNOTSUPP"
 
 
-@pytest.mark.parametrize(
-    "action", ["SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP"]
-)
+@pytest.mark.parametrize("action", ["SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP"])
 def test_deadly_action(bundle: Bundle, action: str) -> None:
     result = seccomp(bundle, rule(action, "getpgrp")).run("/bin/probe", "syscall", GETPGRP)
     assert result.returncode == 128 + SIGSYS
@@ -150,8 +145,7 @@ def test_comparisons_of_one_argument_are_alternatives(bundle: Bundle) -> None:
 
 def test_unknown_names_are_skipped(bundle: Bundle) -> None:
     assert (
-        seccomp(bundle, rule("SCMP_ACT_ERRNO", "no_such_call", "getpgrp")).probe("syscall", GETPGRP)["error"]
-        == "EPERM"
+        seccomp(bundle, rule("SCMP_ACT_ERRNO", "no_such_call", "getpgrp")).probe("syscall", GETPGRP)["error"] == "EPERM"
     )
 
 
@@ -177,9 +171,7 @@ def test_engine_profile(bundle: Bundle, user: dict[str, int], no_new_privileges:
     ]
     script = "; ".join(f"probe {question}" for question in questions) + "; echo done | cat; ls / | wc -l"
     lines = bundle.run("sh", "-c", script).ok().stdout.splitlines()
-    errors = [
-        found.group(1) if (found := re.search(r'"error":(null|"\w+")', line)) else line for line in lines[:7]
-    ]
+    errors = [found.group(1) if (found := re.search(r'"error":(null|"\w+")', line)) else line for line in lines[:7]]
     assert errors == ['"EFAULT"', '"EPERM"', "null", '"EPERM"', '"EPERM"', "null", '"ENOSYS"']
     assert lines[7] == "done"
 
@@ -200,8 +192,7 @@ def test_engine_profile_does_not_slow_the_second_run_down(bundle: Bundle) -> Non
 @pytest.mark.parametrize("flag", ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"])
 def test_flag(bundle: Bundle, flag: str) -> None:
     assert (
-        seccomp(bundle, rule("SCMP_ACT_ERRNO", "getpgrp"), flags=[flag]).probe("syscall", GETPGRP)["error"]
-        == "EPERM"
+        seccomp(bundle, rule("SCMP_ACT_ERRNO", "getpgrp"), flags=[flag]).probe("syscall", GETPGRP)["error"] == "EPERM"
     )
 
 
@@ -218,9 +209,7 @@ NO_SUCH_ARGUMENT = {"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}
     "members",
     [
         {"defaultAction": "SCMP_ACT_NOSUCH"},
-        differs(
-            {"defaultAction": None}, "ignores a profile without a default action (config-linux.md: REQUIRED)"
-        ),
+        differs({"defaultAction": None}, "ignores a profile without a default action (config-linux.md: REQUIRED)"),
         {"architectures": ["SCMP_ARCH_NOSUCH"]},
         {"flags": ["SECCOMP_FILTER_FLAG_NOSUCH"]},
         {"syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOSUCH"}]},

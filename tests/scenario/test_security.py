@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.scenario.bundle import read_terminal
+from tests.scenario.console import read_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,9 +57,7 @@ def outside(bundle: Bundle) -> Outside:
 
 @pytest.mark.parametrize("point", ["/proc", "/sys"])
 @pytest.mark.parametrize("inside", [True, False], ids=["inside", "outside"])
-def test_link_where_proc_or_sys_belongs_is_refused(
-    bundle: Bundle, outside: Outside, point: str, inside: bool
-) -> None:
+def test_link_where_proc_or_sys_belongs_is_refused(bundle: Bundle, outside: Outside, point: str, inside: bool) -> None:
     bundle.mkdir("/elsewhere").symlink(point, "/elsewhere" if inside else str(outside.folder))
     if point == "/sys":
         bundle.mount("/sys", "sysfs", "sysfs", ["ro"])
@@ -96,9 +94,7 @@ def test_link_to_proc_is_no_way_around(bundle: Bundle) -> None:
 
 def test_sysctl_lands_in_the_real_file(bundle: Bundle) -> None:
     """CVE-2025-52881: whatever the container mounts, a value is written where it belongs or create fails."""
-    bundle.mount("/other", "proc", "proc").symlink("/data", "/proc/sys/net").linux(
-        sysctl={"net.ipv4.ip_forward": "1"}
-    )
+    bundle.mount("/other", "proc", "proc").symlink("/data", "/proc/sys/net").linux(sysctl={"net.ipv4.ip_forward": "1"})
     before = CORE_PATTERN.read_text()
     assert bundle.run("cat", "/other/sys/net/ipv4/ip_forward").ok().stdout == "1\n"
     assert CORE_PATTERN.read_text() == before
@@ -221,9 +217,9 @@ def test_destination_stays_in_the_rootfs(bundle: Bundle, outside: Outside, desti
 
 
 def test_source_that_an_earlier_mount_hides_is_not_followed(bundle: Bundle, outside: Outside) -> None:
-    bundle.mount("/a", "tmpfs", "tmpfs").symlink("/b", "/a/../../../outside").mount(
-        "/b/x", "tmpfs", "tmpfs"
-    ).run("true")
+    bundle.mount("/a", "tmpfs", "tmpfs").symlink("/b", "/a/../../../outside").mount("/b/x", "tmpfs", "tmpfs").run(
+        "true"
+    )
     assert outside.touched() == []
 
 
@@ -311,9 +307,7 @@ def test_programs_of_the_image_are_not_run_as_helpers(bundle: Bundle) -> None:
             "ldconfig",
             "gcc",
         ):
-            bundle.write(
-                f"{folder}/{name}", "#!/bin/busybox sh\n/bin/busybox touch /helper-was-run\n", mode=0o755
-            )
+            bundle.write(f"{folder}/{name}", "#!/bin/busybox sh\n/bin/busybox touch /helper-was-run\n", mode=0o755)
     whole = [{"containerID": 0, "hostID": 100000, "size": 65536}]
     bundle.rootfs.chmod(0o777)
     bundle.namespace("user").linux(uidMappings=whole, gidMappings=whole).run("true").ok()

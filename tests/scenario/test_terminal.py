@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.scenario.bundle import read_terminal
+from tests.scenario.console import read_terminal
 
 if TYPE_CHECKING:
     from tests.scenario.bundle import Bundle

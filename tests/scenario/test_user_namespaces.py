@@ -49,12 +49,7 @@ def test_maps_are_as_given(bundle: Bundle) -> None:
         {"containerID": 10, "hostID": 300000, "size": 65526},
     ]
     gids = [{"containerID": 0, "hostID": 200000, "size": 1000}]
-    said = (
-        in_user_namespace(bundle, uids, gids)
-        .run("cat", "/proc/self/uid_map", "/proc/self/gid_map")
-        .ok()
-        .stdout
-    )
+    said = in_user_namespace(bundle, uids, gids).run("cat", "/proc/self/uid_map", "/proc/self/gid_map").ok().stdout
     lines = [tuple(map(int, line.split())) for line in said.splitlines()]
     assert lines == [(0, 100000, 10), (10, 300000, 65526), (0, 200000, 1000)]
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+import codecs
 import marshal
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tools.freeze import Lean, imports, module_name, write_frozen
+from tools.freeze import HOME, Lean, imports, module_name, standard_library, write_frozen, write_home
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HEADER_LENGTH = 16
@@ -98,3 +100,32 @@ def test_imports_of_a_module(source: str, names: list[str]) -> None:
 )
 def test_lean_source(source: str, lean: str) -> None:
     assert ast.unparse(Lean().visit(ast.parse(source))) == lean
+
+
+def home_python(site: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in a python that has our home, as the launcher starts it, with the library's directories added."""
+    write_home(site)
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    base = f"{sysconfig.get_config_var('BINDIR')}/{name}"
+    library = standard_library()
+    start = (
+        f"import sys; assert sys.prefix == {str(site / HOME)!r}, sys.prefix; sys.path[:] = {library!r};"
+        f"sys.modules['encodings'].__path__.append({library[0] + '/encodings'!r}); {script}"
+    )
+    command = [str(site / HOME / "bin" / name), "-I", "-S", "-B", "-X", "utf8", "-c", start]
+    return subprocess.run(command, executable=base, check=False, capture_output=True, text=True, cwd="/")
+
+
+def test_python_in_our_home_starts_without_a_word(site: Path) -> None:
+    result = home_python(site, "print('\\u00e9', len(sys.modules['encodings'].__file__) > 0)")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "\u00e9 True\n", "")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "windows-1252", "UTF-16", "idna", "rot13"])
+def test_other_encodings_come_from_the_standard_library(site: Path, encoding: str) -> None:
+    result = home_python(site, f"import codecs; print(codecs.lookup({encoding!r}).name)")
+    assert result.stdout.strip() == codecs.lookup(encoding).name
+
+
+def test_unknown_encoding_is_a_lookup_error(site: Path) -> None:
+    assert "LookupError: unknown encoding: nonsense" in home_python(site, "''.encode('nonsense')").stderr

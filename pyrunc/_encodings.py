@@ -1,8 +1,8 @@
 """The `encodings` package that the launcher's python finds first, with UTF-8 only.
 
 python loads `encodings` before anything else. The standard library's own brings a table of three hundred aliases and
-is looked for in a directory of two hundred entries: 0.6 of the 6 ms that an empty program takes. So the build puts this
-module into a small home of its own (tools/freeze.py), which the launcher names as python's; every other encoding, which no
+is looked for in a directory of two hundred entries: 0.6 of the 6 ms that an empty program takes. So the build puts
+this module into a small home of its own (tools/freeze.py), which the launcher names as python's; every other encoding, which no
 command needs unless something has gone wrong, comes from the standard library's package: _start.py adds its directory.
 """
 

@@ -41,6 +41,8 @@ class Record:
         state.update(zip(fields, values, strict=False))
         if not named and len(values) >= self._required:
             return  # the usual case; fields without a default come first
+        if not named.keys().isdisjoint(fields[: len(values)]):
+            raise TypeError(f"{type(self).__name__}: a field is given twice")
         state.update(named)
         if len(state) != len(fields) or not state.keys() <= set(fields):
             wrong = sorted(set(fields) ^ state.keys())

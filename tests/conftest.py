@@ -166,6 +166,12 @@ def _has_seccomp() -> bool:
     return libc.prctl(set_seccomp, mode_filter, None, 0, 0) == -1 and ctypes.get_errno() == errno.EFAULT
 
 
+def _can_map_overlay() -> bool:
+    """Layers that are attached nowhere are taken since 6.15."""
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int(minor)) >= (6, 15)
+
+
 def _has_landlock() -> bool:
     """landlock_create_ruleset(2) with LANDLOCK_CREATE_RULESET_VERSION: the same number on all architectures."""
     create_ruleset, version = 444, 1
@@ -211,6 +217,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "seccomp": _has_seccomp,
     "tty": _has_pty,
     "veth": lambda: _works("unshare", "-n", "ip", "link", "add", "here0", "type", "veth", "peer", "name", "there0"),
+    "idmapped-overlay": _can_map_overlay,
     "landlock": _has_landlock,
     "gcc": _can_compile,
     "shared_oci": lambda: (OFFICIAL / "config-schema.json").is_file(),

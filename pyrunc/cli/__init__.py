@@ -64,7 +64,7 @@ def _dispatch(words: list[str], options: Arguments, log: Log, whole: list[str]) 
         return _print(_command_help(name, command))
     arguments = parse_command(words[1:], command)
     subject = f" {arguments.positional[0]}" if arguments.positional else ""
-    log = log.but(prefix=f"pyrunc: {name}{subject}")
+    log = log.but(prefix=" ".join(f"pyrunc: {name}{subject}".splitlines()))
     try:
         if command.enters_container:
             sealing = __import__("pyrunc.sealing", fromlist=["ensure"])

@@ -46,13 +46,15 @@ class Log(Record):
             self._write(self.fd, level, message)
 
     def _write(self, fd: int, level: str, message: str) -> None:
-        message = " ".join(message.splitlines())
+        if fd == _STDERR and not self.json and level != "error":
+            message = f"{level}: {message}"
+        message = " ".join(f"{self.prefix}: {message}".splitlines())
         if self.json:
-            line = dump({"level": level, "msg": f"{self.prefix}: {message}", "time": _now()})
+            line = dump({"level": level, "msg": message, "time": _now()})
         elif fd == _STDERR:
-            line = f"{self.prefix}: {message}" if level == "error" else f"{self.prefix}: {level}: {message}"
+            line = message
         else:
-            line = f"time={dump(_now())} level={level} msg={dump(f'{self.prefix}: {message}')}"
+            line = f"time={dump(_now())} level={level} msg={dump(message)}"
         try:
             posix.write(fd, f"{line}\n".encode("utf-8", "backslashreplace"))
         except OSError:

@@ -48,10 +48,12 @@ def mount_fs(step: MountFs, root: Root) -> None:
     """Mount a new instance of a filesystem."""
     target = _target_directory(step.target, root, step.fstype)
     try:
-        if step.flags or any(len(option) > mounts.VALUE_MAX for option in step.options):
+        if step.idmap is None and (step.flags or any(len(option) > mounts.VALUE_MAX for option in step.options)):
             _mount_classic(step, target)
             return
-        tree = mounts.new_filesystem(step.fstype, step.source, step.options, step.attributes.set)
+        tree = root.trees.pop(step.where + step.target, -1)
+        if tree < 0:
+            tree = mounts.new_filesystem(step.fstype, step.source, step.options, step.attributes.set)
         if step.copy_up:
             from pyrunc.container import copyup  # see init.load_for
 

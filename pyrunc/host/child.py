@@ -9,7 +9,7 @@ from pyrunc.container.init import Inherited, init
 from pyrunc.errors import PyruncError, StepError, reason
 from pyrunc.kernel import flags, mounts
 from pyrunc.kernel.namespaces import clone3, ns_type, same
-from pyrunc.plan.steps import MountBind
+from pyrunc.plan.steps import MountBind, MountFs
 from pyrunc.sync import give_up
 
 TYPE_CHECKING = False
@@ -143,6 +143,10 @@ def open_trees(plan: Plan, facts: Facts, joins: dict[str, int]) -> dict[str, int
     closed = plan.id_maps is not None and facts.euid == 0 and plan.rootfs.entry != "chroot"
     trees: dict[str, int] = {}
     for step in plan.before_pivot:
+        if isinstance(step, MountFs) and step.idmap is not None:
+            from pyrunc.host import idmapped
+
+            trees[step.where + step.target] = idmapped.new_filesystem(step, joins, facts)
         if not isinstance(step, MountBind) or not (closed or step.idmap):
             continue
         if step.source.startswith("/sys/fs/cgroup"):
@@ -150,24 +154,10 @@ def open_trees(plan: Plan, facts: Facts, joins: dict[str, int]) -> dict[str, int
         try:
             tree = mounts.open_tree(step.source, recursive=step.recursive)
             if step.idmap is not None:
-                _map_ids(tree, step, joins, facts)
+                from pyrunc.host import idmapped
+
+                idmapped.map_owners(tree, step.idmap, step.idmap_recursive, joins, facts)
         except OSError as err:
             raise StepError(f"{step.where}: cannot {step.describe()}: {reason(err)}") from err
         trees[step.where + step.target] = tree
     return trees
-
-
-def _map_ids(tree: int, step: MountBind, joins: dict[str, int], facts: Facts) -> None:
-    maps = step.idmap
-    if maps is None:
-        return
-    from pyrunc.host.idmap import user_namespace_with
-
-    # Without maps of its own the mount has those of the user namespace that the container joins.
-    namespace = user_namespace_with(maps, facts) if maps.uids else posix.dup(joins["user"])
-    try:
-        mounts.set_attributes(
-            tree, set=flags.MOUNT_ATTR_IDMAP, recursive=step.idmap_recursive, userns_fd=namespace
-        )
-    finally:
-        posix.close(namespace)

@@ -63,8 +63,13 @@ PROPAGATION: dict[str, int] = {
 }
 # Flags of the superblock, by the words that fsconfig(2) takes for them. "ro" and "rw" are both: see _new_mount.
 SUPERBLOCK = ("sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime")
-# Known to mount(2) only; the empty ones undo what nobody else sets.
-CLASSIC: dict[str, int] = {"iversion": flags.MS_I_VERSION, "noiversion": 0, "silent": flags.MS_SILENT, "loud": 0}
+# Known to mount(2) only: (MS_* to set, MS_* to clear).
+CLASSIC: dict[str, tuple[int, int]] = {
+    "iversion": (flags.MS_I_VERSION, 0),
+    "noiversion": (0, flags.MS_I_VERSION),
+    "silent": (flags.MS_SILENT, 0),
+    "loud": (0, flags.MS_SILENT),
+}
 BIND = ("bind", "rbind")
 OTHER = ("defaults", "remount", "tmpcopyup", "idmap", "ridmap")
 
@@ -86,11 +91,10 @@ class Options(Record):
 
 def read_options(options: tuple[str, ...]) -> Options:
     """Sort mount options; the last of two that contradict each other wins, as with mount(8)."""
-    once, below = _Bits(), _Bits()
+    once, below, classic = _Bits(), _Bits(), _Bits()
     superblock: list[str] = []
     data: list[str] = []
     propagation: list[int] = []
-    classic = 0
     for option in options:
         if option in ATTRIBUTES:
             once.change(*ATTRIBUTES[option])
@@ -101,11 +105,11 @@ def read_options(options: tuple[str, ...]) -> Options:
         elif option in SUPERBLOCK:
             superblock.append(option)
         elif option in CLASSIC:
-            classic |= CLASSIC[option]
+            classic.change(*CLASSIC[option])
         elif option not in BIND and option not in OTHER:
             data.append(option)
     attributes = Attributes(once.set, once.clear, below.set, below.clear, tuple(propagation))
-    return Options(attributes, tuple(superblock), tuple(data), classic, frozenset(options))
+    return Options(attributes, tuple(superblock), tuple(data), classic.set, frozenset(options))
 
 
 class _Bits:
@@ -201,8 +205,9 @@ def _idmap(mount: Mount, options: Options, place: Place) -> IdMaps | None:
 def _new_mount(mount: Mount, where: str, target: str, options: Options, place: Place) -> Step:
     if not mount.type or mount.type in ("bind", "none"):
         raise SpecError(f"{where}.type", "is required unless options has bind or rbind")
-    if mount.uid_mappings or "idmap" in options.words or "ridmap" in options.words:
-        raise SpecError(f"{where}.uidMappings", "is not supported yet for anything but bind mounts")
+    idmap = _idmap(mount, options, place)
+    if idmap is not None and options.classic:
+        raise SpecError(f"{where}.options", "mapped ids cannot be had along with iversion or silent")
     superblock = options.superblock
     if options.attributes.set & _RDONLY:
         superblock = ("ro", *superblock)
@@ -215,7 +220,9 @@ def _new_mount(mount: Mount, where: str, target: str, options: Options, place: P
         raise SpecError(f"{where}.options", "tmpcopyup needs a tmpfs")
     context, label = _context(mount.type, place.mount_label)
     words = (*superblock, *data, *context)
-    return MountFs(where, mount.type, source, target, words, options.attributes, copy_up, options.classic, label)
+    return MountFs(
+        where, mount.type, source, target, words, options.attributes, copy_up, options.classic, label, idmap
+    )
 
 
 def _context(fstype: str, label: str) -> tuple[tuple[str, ...], str]:

@@ -67,6 +67,8 @@ class MountFs(Step):
     """MS_* flags that only mount(2) knows (MS_I_VERSION); with any, the classic call is used."""
     label: str = ""
     """SELinux context for the root of a filesystem that has no context option (mqueue)."""
+    idmap: IdMaps | None = None
+    """Show the files with other owners, as with MountBind."""
 
     def describe(self) -> str:
         return f"mount {self.fstype} on {self.target}"

@@ -99,6 +99,8 @@ class Entry:
             fd = posix.open("state.json", posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=self.directory)
         except FileNotFoundError:
             return None
+        except OSError as err:
+            raise StateError(f"the state of {self.id} cannot be read: {reason(err)}") from err
         try:
             text = b"".join(iter(lambda: posix.read(fd, 1 << 16), b""))
         finally:

@@ -194,7 +194,7 @@ def test_parents_are_made_and_removed_only_if_nobody_else_uses_them() -> None:
     assert all(map(os.path.isdir, above))
     one.cgroup.remove()
     # The second found the parents there, so they are the first's to remove: its delete simply came too early.
-    Cgroup(two.paths, one.made).remove()
+    Cgroup(two.paths, (*two.paths, *one.made)).remove()
     assert not any(map(os.path.exists, (*above, *one.made)))
 
 

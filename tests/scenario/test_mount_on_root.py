@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tests.scenario.bundle import Bundle
 
-pytestmark = pytest.mark.differs_from_runc("runc 1.1.5 cannot enter it, or leaves /dev and /proc out", strict=False)
-
 
 @pytest.fixture
 def covered(bundle: Bundle, new_bundle: Callable[[], Bundle]) -> Bundle:
@@ -105,6 +103,6 @@ def test_terminal_is_in_it(covered: Bundle) -> None:
         covered.delete("--force")
 
 
-def test_hooks_and_no_pivot(covered: Bundle) -> None:
+def test_no_pivot(covered: Bundle) -> None:
     covered.process(args=["cat", "/mark"])
     assert covered.attempt("run", "--no-pivot").ok().stdout == "the other one"

@@ -83,13 +83,13 @@ def test_no_number(text: str) -> None:
 
 @pytest.mark.parametrize("word", ["--unknown", "-x", "--bundel=/x", "---", "--=x", "-fb"])
 def test_an_unknown_flag_is_named(word: str) -> None:
-    with pytest.raises(UsageError, match=f"unknown flag {word}$"):
+    with pytest.raises(UsageError, match=rf"unknown flag {word}$"):
         read("id", word)
 
 
 @pytest.mark.parametrize("word", ["--bundle", "-b", "--preserve-fds"])
 def test_a_flag_at_the_end_lacks_its_value(word: str) -> None:
-    with pytest.raises(UsageError, match="needs a value$"):
+    with pytest.raises(UsageError, match=r"needs a value$"):
         read("id", word)
 
 
@@ -110,7 +110,7 @@ def test_arguments_are_counted(words: tuple[str, ...], count: int) -> None:
 
 
 def test_a_command_without_arguments_says_so() -> None:
-    with pytest.raises(UsageError, match="^features takes no arguments, 1 were given$"):
+    with pytest.raises(UsageError, match=r"^features takes no arguments, 1 were given$"):
         parse_command(["x"], COMMANDS["features"])
 
 

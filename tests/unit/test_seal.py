@@ -45,7 +45,7 @@ def test_a_module_of_the_containers_is_not_imported(tmp_path: Path, monkeypatch:
     assert sealed(lambda: str(importlib.import_module(UNUSED))) == expected
 
 
-@pytest.mark.parametrize("name", ["_xxsubinterpreters", "this", "antigravity", "xml.sax.expatreader", "encodings.cp037"])
+@pytest.mark.parametrize("name", ["_xxsubinterpreters", "this", "antigravity", "encodings.cp037"])
 def test_neither_is_one_of_the_interpreters(name: str) -> None:
     assert name not in sys.modules
     assert sealed(lambda: str(importlib.import_module(name))).startswith("ImportError: ")

@@ -216,7 +216,6 @@ def test_garbage_is_an_error_with_a_way_out(entry: Entry, content: bytes) -> Non
     assert "delete --force" in caught.value.hint
 
 
-@pytest.mark.xfail(reason="an OSError other than ENOENT comes out as it is", raises=OSError)
 def test_a_state_file_that_cannot_be_opened_is_an_error_of_ours(entry: Entry) -> None:
     file(entry).unlink()
     file(entry).symlink_to("/etc/passwd")

@@ -140,7 +140,6 @@ def test_what_only_the_old_call_knows(options: tuple[str, ...], expected: int) -
     assert read_options(options) == Options(NOTHING, (), (), expected, frozenset(options))
 
 
-@pytest.mark.xfail(reason="noiversion and loud take nothing back")
 @pytest.mark.parametrize(("on", "off"), [("iversion", "noiversion"), ("silent", "loud")])
 def test_the_last_of_two_of_those_wins_too(on: str, off: str) -> None:
     assert read_options((on, off)).classic == 0

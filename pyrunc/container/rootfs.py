@@ -27,10 +27,9 @@ def prepare(rootfs: Rootfs, tree: int) -> int:
 
     `tree` is the root as a detached mount where the host side had to open it, else -1.
     """
-    if rootfs.entry == "chroot":
-        return posix.open(rootfs.path, _OPEN_DIRECTORY)
     try:
-        _quiet(rootfs)
+        if rootfs.entry != "chroot":  # without a mount namespace the tree is the host's: see host/delete.py
+            _quiet(rootfs)
         if tree < 0:
             tree = open_tree(rootfs.path, recursive=True)
         # A slave has to stay one: its master is the host's mount. All others begin private, see finish().

@@ -12,6 +12,8 @@ import posix
 
 from pyrunc.errors import StepError, reason
 from pyrunc.kernel import flags, mounts
+from pyrunc.kernel.capabilities import get_sets, set_sets
+from pyrunc.kernel.credentials import set_filesystem_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,10 +71,34 @@ def _overlay(step: MountFs, joins: dict[str, int], facts: Facts) -> int:
             common = _common_parent(*writable.values())
             base = mapped(common)
             options += [f"{key}={base}/{path[len(common) :].lstrip('/')}" for key, path in writable.items()]
-        return mounts.new_filesystem(step.fstype, step.source, tuple(options), step.attributes.set)
+        with Mounter(step.idmap):
+            return mounts.new_filesystem(step.fstype, step.source, tuple(options), step.attributes.set)
     finally:
         for fd in layers:
             posix.close(fd)
+
+
+class Mounter:
+    """Be a user that the layers know, with all our capabilities: overlayfs writes to them as whoever mounted it.
+
+    A user without an id in a mapped layer can make nothing there (EOVERFLOW), and the overlay would be read-only.
+    """
+
+    def __init__(self, maps: IdMaps | None) -> None:
+        self._uid = maps.uids[0].outside if maps is not None and maps.uids else 0
+        self._gid = maps.gids[0].outside if maps is not None and maps.gids else 0
+        self._sets = get_sets()
+
+    def __enter__(self) -> None:
+        set_filesystem_ids(self._uid, self._gid)
+        self._raise()  # setfsuid(2) takes the capabilities over files away
+
+    def __exit__(self, *_: object) -> None:
+        set_filesystem_ids(0, 0)
+        self._raise()
+
+    def _raise(self) -> None:
+        set_sets(self._sets.effective, self._sets.permitted, self._sets.inheritable)
 
 
 def _common_parent(*paths: str) -> str:

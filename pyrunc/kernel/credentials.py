@@ -26,6 +26,20 @@ def set_groups(groups: tuple[int, ...]) -> None:
     posix.setgroups(groups)
 
 
+def set_filesystem_ids(uid: int, gid: int) -> None:
+    """setfsuid(2), setfsgid(2), and look that it came out so: they have no way to fail aloud.
+
+    From 0 to another uid the effective capabilities over files go. Raises OSError.
+    """
+    from pyrunc.kernel import libc
+
+    for name, number in (("setfsgid", gid), ("setfsuid", uid)):
+        change = libc.declare(name, libc.c_uint, check=libc.unchecked)
+        change(number)
+        if change(number) != number:
+            raise OSError(errno.EPERM, f"{name} to {number} was refused")
+
+
 def set_umask(mask: int) -> int:
     """umask(2); returns the one before."""
     return posix.umask(mask)

@@ -37,8 +37,10 @@ def test_tmpfs(bundle: Bundle, option: list[str]) -> None:
 
 
 def test_read_only_tmpfs_with_what_was_there(bundle: Bundle) -> None:
-    bundle.write("/mnt/file", "42").mount("/mnt", "tmpfs", "tmpfs", ["ro", "tmpcopyup", "idmap"], **MAPPED)
-    said = bundle.run("sh", "-c", "cat /mnt/file; touch /mnt/new")
+    bundle.write("/mnt/file", "42").mount("/mnt", "tmpfs", "tmpfs", ["ro", "tmpcopyup", "idmap"])
+    os.chown(bundle.path("/mnt/file"), 100000, 100000)
+    os.chown(bundle.path("/mnt"), 100000, 100000)
+    said = in_user_namespace(bundle).run("sh", "-c", "cat /mnt/file; touch /mnt/new")
     assert said.stdout == "42"
     assert "Read-only" in said.stderr
 

@@ -75,7 +75,7 @@ $(STAMPS)/dev: $(STAMPS)/venv
 	@touch $@
 
 # Without `build` nothing of a removed module is left over. A second or two, so only when a source is newer.
-$(STAMPS)/pyrunc: $(STAMPS)/venv setup.py pyproject.toml $(SOURCES)
+$(STAMPS)/pyrunc: $(STAMPS)/venv setup.py pyproject.toml $(SOURCES) $(wildcard oci-spec/*.json)
 	@echo "installing pyrunc into $(VENV)"
 	@rm -rf build
 	@$(PIP) install --no-deps --no-build-isolation --force-reinstall .

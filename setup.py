@@ -44,10 +44,18 @@ class BuildModules(build_py):
         if not self.editable_mode:
             write_frozen(Path(self.build_lib))
             self.home = tuple(str(file) for file in write_home(Path(self.build_lib)))
+            for schema, copy in self.schemas().items():
+                self.mkpath(str(Path(copy).parent))
+                self.copy_file(str(schema), copy)
+
+    def schemas(self) -> dict[Path, str]:
+        """Return the schemas and where `pyrunc check` looks for them: it has no source tree beside it."""
+        files = sorted((HERE / "oci-spec").glob("*.schema.json"))
+        return {file: str(Path(self.build_lib, "pyrunc/oci_spec", file.name)) for file in files}
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         """Tell the installer about the file too."""
-        made = [str(Path(self.build_lib, "pyrunc/frozen.pyc")), *self.home]
+        made = [str(Path(self.build_lib, "pyrunc/frozen.pyc")), *self.home, *self.schemas().values()]
         return [*super().get_outputs(include_bytecode), *made]
 
 

@@ -2,8 +2,9 @@
 
 python loads `encodings` before anything else. The standard library's own brings a table of three hundred aliases and
 is looked for in a directory of two hundred entries: 0.6 of the 6 ms that an empty program takes. So the build puts
-this module into a small home of its own (tools/freeze.py), which the launcher names as python's; every other encoding, which no
-command needs unless something has gone wrong, comes from the standard library's package: _start.py adds its directory.
+this module into a small home of its own (tools/freeze.py), which the launcher names as python's. Every other encoding,
+which no command needs unless something has gone wrong, comes from the standard library's package: _start.py adds its
+directory.
 """
 
 from __future__ import annotations

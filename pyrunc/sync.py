@@ -12,6 +12,8 @@
       |  prestart, createRuntime hooks            |
       |--- HOOKS_DONE --------------------------->|  createContainer hooks; seal; pivot; masks; ids
       |<-- CONSOLE + fd of the pty ---------------|  only with a terminal
+      |<-- LOADING_FILTER ------------------------|  only for a seccomp filter with a listener, which is taken from
+      |  sends the listener to the agent          |  the init's descriptors: it may be stopped from here on
       |<-- READY ---------------------------------|  nothing is left that should fail at create
       |  last cgroups, limits, state "created"    |
       |--- GO + fds of the last tasks files ----->|  waits on start.fifo
@@ -43,6 +45,7 @@ CGROUP = b"cgroup"
 ROOTFS_READY = b"rootfs-ready"
 HOOKS_DONE = b"hooks-done"
 CONSOLE = b"console"
+LOADING_FILTER = b"loading-filter"
 READY = b"ready"
 GO = b"go"
 ERROR = b"error"

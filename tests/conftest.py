@@ -220,7 +220,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "idmapped-overlay": _can_map_overlay,
     "landlock": _has_landlock,
     "gcc": _can_compile,
-    "shared_oci": lambda: (OFFICIAL / "config-schema.json").is_file(),
+    "shared_oci": (OFFICIAL / "config-schema.json").is_file,
     "busybox": lambda: _works("busybox", "true"),
     "runc": lambda: _works("runc", "--version"),
     "crun": lambda: _works("crun", "--version"),

@@ -9,8 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.cli.table import Command, Flag
 
-_TRUE = ("true", "1", "t", "yes")
-_FALSE = ("false", "0", "f", "no")
+# What Go's strconv.ParseBool takes, which is what callers of runc write.
+_TRUE = ("true", "True", "TRUE", "1", "t", "T")
+_FALSE = ("false", "False", "FALSE", "0", "f", "F")
 
 
 class Arguments(Record):

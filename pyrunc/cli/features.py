@@ -9,6 +9,8 @@ from pyrunc.cli import SPEC_VERSION, Context
 from pyrunc.jsontext import dump
 from pyrunc.kernel import flags, seccomp
 from pyrunc.plan import mounts
+from pyrunc.plan.policies import CORE_SCHED, LANDLOCK
+from pyrunc.spec.linux import MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES
 from pyrunc.spec.seccomp import SECCOMP_ARCHITECTURES
 
 TYPE_CHECKING = False
@@ -51,12 +53,13 @@ def document() -> dict[str, object]:
                 "knownFlags": sorted(seccomp.FLAGS),
                 "supportedFlags": sorted(seccomp.FLAGS),
             },
-            "apparmor": {"enabled": False},
-            "selinux": {"enabled": False},
+            "apparmor": {"enabled": True},
+            "selinux": {"enabled": True},
             "intelRdt": {"enabled": False},
             "mountExtensions": {"idmap": {"enabled": True}},
-            "netDevices": {"enabled": False},
+            "netDevices": {"enabled": True},
+            "memoryPolicy": {"modes": list(MEMORY_POLICY_MODES), "flags": list(MEMORY_POLICY_FLAGS)},
         },
         "annotations": {"io.pyrunc.version": __version__},
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": [CORE_SCHED, LANDLOCK],
     }

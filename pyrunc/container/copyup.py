@@ -21,8 +21,8 @@ def copy_tree(source: int, tree: int) -> None:
     old = posix.open(".", _OPEN_DIRECTORY, dir_fd=source)
     new = posix.open(".", _OPEN_DIRECTORY, dir_fd=tree)
     try:
-        _copy_owner(posix.fstat(old), new)
         _copy_entries(old, new, 0)
+        _copy_owner(posix.fstat(old), new)
     finally:
         posix.close(old)
         posix.close(new)
@@ -65,7 +65,8 @@ def _copy_file(name: str, source: int, target: int, status: posix.stat_result) -
     new = posix.open(name, create, 0o600, dir_fd=target)
     try:
         while block := posix.read(old, 1 << 16):
-            posix.write(new, block)
+            while block:  # a filesystem that is full takes a part, and says why at the next try
+                block = block[posix.write(new, block) :]
         _copy_owner(status, new)
     finally:
         posix.close(old)

@@ -83,8 +83,12 @@ def init(plan: Plan, channel: Channel, inherited: Inherited, say: Callable[[str]
         _close_others(plan, channel, inherited.but(root=-1, trees={}, joins={}))
         # From here on the container may outlive create. Should that die before GO, expect hears the end of file.
         set_pdeathsig(0)
+        listener = _load_listened(plan, channel, inherited)
         channel.say(sync.READY)
         namespaces.join_cgroups(channel.expect(sync.GO))
+        if listener >= 0:
+            posix.close(listener)
+            inherited = inherited.but(seccomp=None)
         channel.close()
     except PyruncError as err:
         sync.give_up(channel, err)
@@ -228,6 +232,19 @@ def _settle(
     return process.find_program(plan.process.args[0], env), env
 
 
+def _load_listened(plan: Plan, channel: Channel, inherited: Inherited) -> int:
+    """Load a filter that has a listener, and return that, else -1: others are loaded at start, right before execve.
+
+    The agent gets the listener at create. Until execve we then live under the filter too, and each of our system
+    calls that it does not decide itself waits for the agent: what can be done before is done before.
+    """
+    if plan.listener is None or plan.process is None or inherited.seccomp is None:
+        return -1
+    hide_descriptors(_passed_on(plan))
+    channel.say(sync.LOADING_FILTER)
+    return process.load_listened(plan.process, inherited.seccomp)
+
+
 def _has_policies(plan: Plan) -> bool:
     return plan.process is not None and bool(plan.process.policies)
 
@@ -245,7 +262,8 @@ def _wait_and_exec(plan: Plan, inherited: Inherited, program: str, env: dict[str
         if plan.process is None:
             raise ProgramError("config.json has no process: there is nothing to start")
         _run_hooks(plan, plan.hooks.start_container, "created")
-        hide_descriptors(_passed_on(plan))
+        if plan.listener is None:
+            hide_descriptors(_passed_on(plan))
         process.confine(plan.process, inherited.seccomp)
         exec_program(program, plan.process.args, env)
     except PyruncError as err:

@@ -176,6 +176,20 @@ def confine(process: Process, seccomp: tuple[bytes, int] | None) -> None:
         raise StepError(f"cannot confine the process: {reason(err)}") from err
 
 
+def load_listened(process: Process, seccomp: tuple[bytes, int]) -> int:
+    """Load a filter with a listener and return that; the capability for it goes at once. Raises StepError."""
+    # The host side compiled the filter with this module, before the fork: this only looks it up.
+    from pyrunc.kernel.seccomp import load_filter
+
+    final = _final_sets(process.capabilities, get_sets().permitted)
+    try:
+        listener = load_filter(*seccomp)
+        set_sets(*final)
+    except OSError as err:
+        raise StepError(f".linux.seccomp: cannot load the filter: {reason(err)}") from err
+    return listener
+
+
 def _final_sets(
     sets: CapabilitySets | None, held: frozenset[int]
 ) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:

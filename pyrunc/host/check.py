@@ -80,10 +80,10 @@ def report_on(document: object, request: Request, file: str, host: bool) -> Repo
     config = schema.load("config")
     if not isinstance(document, dict):
         return Report(file, _findings(config, _refusal(dump(document), file)), ())
-    errors, spec = read_all(config, document, file)
+    errors, mended, spec = read_all(config, document, file)
     warnings = [*_differences(config, document, errors), *_oddities(config, config.root, document, ())]
     if spec is not None:
-        errors += _news(_plan_problems(spec, request, host), errors)
+        errors += _news(_plan_problems(config, mended, request, host), errors)
         warnings += _advice(spec)
         if host:
             from pyrunc.host.abilities import inabilities
@@ -124,25 +124,61 @@ def _refusal(text: str, file: str) -> tuple[SpecError, ...]:
     return ()
 
 
-def read_all(config: Schema, document: dict[str, Any], file: str) -> tuple[list[SpecError], Spec | None]:
-    """Read a document as create does, and then what is left without the parts that were wrong.
+def read_all(config: Schema, document: dict[str, Any], file: str) -> tuple[list[SpecError], Any, Spec | None]:
+    """Read a document as create does, and then again without the parts that were wrong.
 
-    Returns every problem, and the configuration that remains; None where nothing can be made of it.
+    Returns every problem, the mended document and its configuration; None where nothing can be made of it.
     """
     problems: list[SpecError] = []
     mended = parse_json(dump(document))
     touched: set[str] = set()
     for _ in range(_ROUNDS):
         try:
-            return problems, parse(dump(mended), file)
+            return problems, mended, parse(dump(mended), file)
         except ConfigError as err:
-            # What we put in ourselves may contradict its neighbours: that is not the user's doing.
-            own = [each for each in err.problems if not any(_within(path, each.path) for path in touched)]
-            problems += _news(own, problems)
+            problems += _news(_own(err.problems, touched), problems)
             for problem in err.problems:
-                _mend(config, mended, problem.path, again=problem.path in touched)
+                _mend(config, mended, schema.keys_of(problem.path), again=problem.path in touched)
             touched |= {problem.path for problem in err.problems}
-    return problems, None
+    return problems, mended, None
+
+
+def plan_all(config: Schema, document: Any, request: Request, facts: Facts) -> list[SpecError]:
+    """Return what no plan can be made of: a plan stops at the first, so it is taken out and planning goes on."""
+    problems: list[SpecError] = []
+    mended = parse_json(dump(document))
+    touched: set[str] = set()
+    for _ in range(_ROUNDS):
+        try:
+            spec = parse(dump(mended), "config.json")
+        except ConfigError:
+            return problems  # only because of what was taken out
+        try:
+            make_plan(spec, request, facts)
+        except ConfigError as err:
+            problems += _news(_own(err.problems, touched), problems)
+            for problem in err.problems:
+                keys = _item(schema.keys_of(problem.path))
+                _mend(config, mended, keys, again=schema.path_of(keys) in touched)
+                touched.add(schema.path_of(keys))
+        else:
+            break
+    return problems
+
+
+def _item(keys: tuple[Key, ...]) -> tuple[Key, ...]:
+    """Return the innermost array item on the way: what is wrong about one member is a matter of all of it."""
+    ends = [end for end, key in enumerate(keys, 1) if isinstance(key, int)]
+    return keys[: ends[-1]] if ends else keys
+
+
+def _own(problems: tuple[SpecError, ...], touched: set[str]) -> list[SpecError]:
+    """Leave out what contradicts something that we put in ourselves: that is not the user's doing."""
+    return [
+        each
+        for each in problems
+        if not any(_within(path, each.path) or _within(each.path, path) for path in touched)
+    ]
 
 
 def _news(found: tuple[SpecError, ...] | list[SpecError], known: list[SpecError]) -> list[SpecError]:
@@ -154,9 +190,8 @@ def _within(inner: str, outer: str) -> bool:
     return inner == outer or inner.startswith((f"{outer}.", f"{outer}["))
 
 
-def _mend(config: Schema, document: Any, path: str, again: bool) -> None:
+def _mend(config: Schema, document: Any, keys: tuple[Key, ...], again: bool) -> None:
     """Take out a value that is wrong, put in one that is missing; the second time take out what is around it."""
-    keys = schema.keys_of(path)
     if again:
         keys = keys[:-1] or keys
     holder, key = _holder(document, keys)
@@ -182,21 +217,13 @@ def _holder(document: Any, keys: tuple[Key, ...]) -> tuple[Any, Key | None]:
     return (document, keys[-1]) if fits else (None, None)
 
 
-def _plan_problems(spec: Spec, request: Request, host: bool) -> tuple[SpecError, ...]:
-    """Return what no plan can be made of: here, or without `host` on the host that suits it best."""
+def _plan_problems(config: Schema, document: Any, request: Request, host: bool) -> list[SpecError]:
+    """Return what cannot be carried out: here, or without `host` on the host that suits it best."""
     if host:
         from pyrunc.host.facts import look
 
-        return _unplanned(spec, request, look())
-    return min((_unplanned(spec, request, facts) for facts in GENEROUS), key=len)
-
-
-def _unplanned(spec: Spec, request: Request, facts: Facts) -> tuple[SpecError, ...]:
-    try:
-        make_plan(spec, request, facts)
-    except ConfigError as err:
-        return err.problems
-    return ()
+        return plan_all(config, document, request, look())
+    return min((plan_all(config, document, request, facts) for facts in GENEROUS), key=len)
 
 
 def _differences(config: Schema, document: object, errors: list[SpecError]) -> list[SpecError]:

@@ -211,6 +211,11 @@ def _attend(
     pty = -1
     if plan.process is not None and plan.process.terminal:
         (pty,) = ours.expect(sync.CONSOLE)
+    if plan.listener is not None:
+        from pyrunc.host.listener import send_listener
+
+        ours.expect(sync.LOADING_FILTER)
+        send_listener(plan.listener, state.pid, document, ours)
     ours.expect(sync.READY)
     if plan.cgroup.small_memory and plan.cgroup.unified is not None and not in_cgroup:
         cgroups.add(plan.cgroup, state.pid)

@@ -88,8 +88,8 @@ def destroy(
 ) -> None:
     """Remove everything of a container that is locked by us: processes, cgroups, mounts, directory.
 
-    `cgroup` is the container's, where the caller has looked at it already. poststop hooks come last (config.md#poststop);
-    one that fails is a warning, and the others run all the same.
+    `cgroup` is the container's, where the caller has looked at it already. poststop hooks come last
+    (config.md#poststop); one that fails is a warning, and the others run all the same.
     """
     if state is not None:
         kill_process(state.pid, state.start_time)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pyrunc.spec.config import Spec
     from pyrunc.spec.seccomp import Seccomp
 
+_GENERATION = 2  # of what our own code adds to a program
 _CACHE = "@seccomp"  # no container id can be this name
 # What runc and crun take where a profile names no flags: a filter is no reason to slow the program down.
 DEFAULT_FLAGS = ("SECCOMP_FILTER_FLAG_SPEC_ALLOW",)
@@ -28,8 +29,6 @@ def compile_for(spec: Spec, root: str) -> tuple[bytes, int] | None:
     from pyrunc.kernel import seccomp  # libseccomp is loaded only for containers with a profile
 
     profile = spec.linux.seccomp
-    if profile.listener_path:
-        raise ConfigError("config.json", (SpecError(".linux.seccomp.listenerPath", "is not supported yet"),))
     key = _key(profile)
     program = _cached(root, key)
     if program is None:
@@ -70,7 +69,7 @@ def _key(profile: Seccomp) -> str:
 
     from pyrunc.kernel.seccomp import library_version
 
-    made_by = f"{library_version()} {posix.uname().machine} "
+    made_by = f"{_GENERATION} {library_version()} {posix.uname().machine} "
     return blake2b((made_by + repr(profile)).encode(), digest_size=32).hexdigest()
 
 

@@ -31,6 +31,7 @@ from pyrunc.kernel.flags import (
     SECCOMP_SET_MODE_FILTER,
 )
 from pyrunc.kernel.libc import c_int, c_pointer, c_uint
+from pyrunc.kernel.seccomp_newer import prologue
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
@@ -65,6 +66,14 @@ FLAGS = {
 }
 
 _SONAME = "libseccomp.so.2"
+# Default actions of an allow list; the others leave new system calls to the kernel, a tracer or a listener.
+_REFUSALS = (
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_TRAP",
+)
 _WITH_DATA = (SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE)
 _DATA_MASK = 0xFFFF
 _NR_SCMP_ERROR = -1
@@ -116,9 +125,24 @@ def compile_filter(profile: Filter) -> bytes:
             action = _action(rule.action, rule.errno)
             if action != default:  # the library refuses to be told what it does anyway
                 _add_rule(library, context, action, rule)
-        return _export(library, context)
+        return _prologue(library, profile) + _export(library, context)
     finally:
         library.release(context)
+
+
+def _prologue(library: _Library, profile: Filter) -> bytes:
+    """Return what refuses calls newer than the profile; empty where its default lets them pass, or asks somebody."""
+    if profile.default_action not in _REFUSALS:
+        return b""
+    tokens = {library.arch_native()}
+    tokens |= {_architecture(library, name) for name in profile.architectures}
+    names = {name for rule in profile.rules for name in rule.names}
+    highest = {}
+    for token in sorted(tokens):
+        number = max((library.syscall_resolve_name_arch(token, name) for name in names), default=_NR_SCMP_ERROR)
+        if number >= 0:  # the library has negative numbers for what an architecture lacks
+            highest[token] = number
+    return prologue(highest)
 
 
 def load_flags(profile: Filter) -> int:
@@ -126,7 +150,7 @@ def load_flags(profile: Filter) -> int:
     flags = 0
     for name in profile.flags:
         flags |= FLAGS[name]
-    if any(rule.action == "SCMP_ACT_NOTIFY" for rule in profile.rules):
+    if "SCMP_ACT_NOTIFY" in (profile.default_action, *(rule.action for rule in profile.rules)):
         flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER
         if flags & SECCOMP_FILTER_FLAG_TSYNC:  # or the result could be an fd as well as a thread's id
             flags |= SECCOMP_FILTER_FLAG_TSYNC_ESRCH
@@ -176,6 +200,10 @@ class _Library:
         self.arch_resolve_name = function(
             "arch_resolve_name", c_pointer, restype=c_uint, check=libc.unchecked
         )
+        self.arch_native = function("arch_native", restype=c_uint, check=libc.unchecked)
+        self.syscall_resolve_name_arch = function(
+            "syscall_resolve_name_arch", c_uint, c_pointer, check=libc.unchecked
+        )
         self.syscall_resolve_name = function("syscall_resolve_name", c_pointer, check=libc.unchecked)
         self.rule_add_array = function("rule_add_array", c_pointer, c_uint, c_int, c_uint, c_pointer)
         self.export_bpf = function("export_bpf", c_pointer, c_int)
@@ -189,12 +217,16 @@ def _action(name: str, number: int | None) -> int:
     return action
 
 
-def _add_architecture(library: _Library, context: int, name: str) -> None:
+def _architecture(library: _Library, name: str) -> int:
     token = library.arch_resolve_name(name.removeprefix(_ARCHITECTURE_PREFIX).lower())
     if token == 0:
         raise OSError(errno.EINVAL, f"libseccomp does not know the architecture {name}")
+    return token
+
+
+def _add_architecture(library: _Library, context: int, name: str) -> None:
     try:
-        library.arch_add(context, token)
+        library.arch_add(context, _architecture(library, name))
     except FileExistsError:  # the native one is there from the start
         pass
 
@@ -227,8 +259,6 @@ def _alternatives(args: tuple[Compare, ...]) -> tuple[tuple[int, bytes | None], 
 
 
 def _export(library: _Library, context: int) -> bytes:
-    # What a profile's author could not know of would best fail with ENOSYS, so that programs fall back: a few
-    # instructions in front of these that compare with the highest number of the profile. They belong here.
     fd = posix.memfd_create("seccomp", posix.MFD_CLOEXEC)
     try:
         library.export_bpf(context, fd)

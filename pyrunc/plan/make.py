@@ -18,12 +18,16 @@ from pyrunc.spec.linux import Linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from typing import TypeVar
 
     from pyrunc.plan.facts import Facts
     from pyrunc.plan.netdevices import MoveNetDevice
+    from pyrunc.plan.seccomp import SendListener
     from pyrunc.plan.steps import Process, Step
     from pyrunc.spec.config import Spec
+
+    T = TypeVar("T")
 
 
 class Request(Record):
@@ -45,11 +49,17 @@ def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
     Raises ConfigError with all that cannot be carried out.
     """
     problems = list(_not_yet(spec))
-    if problems or spec.root is None:
-        raise ConfigError("config.json", tuple(problems) or (SpecError(".root", "is required"),))
+    if spec.root is None:
+        raise ConfigError("config.json", (*problems, SpecError(".root", "is required")))
     linux = spec.linux or Linux()
-    cgroup = _cgroup(spec, request, facts)
-    mounts, late = _mounts(spec, linux, request, facts, cgroup)
+    cgroup = _gather(problems, CgroupPlan(()), lambda: _cgroup(spec, request, facts))
+    no_steps: tuple[tuple[Step, ...], tuple[Step, ...]] = ((), ())
+    no_devices: tuple[MoveNetDevice, ...] = ()
+    mounts, late = _gather(problems, no_steps, lambda: _mounts(spec, linux, request, facts, cgroup))
+    net_devices = _gather(problems, no_devices, lambda: _net_devices(linux))
+    listener = _gather(problems, None, lambda: _listener(spec, linux))
+    if problems:
+        raise ConfigError("config.json", tuple(problems))
     devices = plan_devices(linux.devices, spec.mounts, _in_user_namespace(linux, facts))
     process, warnings = _process(spec, request, facts)
     mount_namespace = has_own(linux.namespaces, "mount")
@@ -71,9 +81,19 @@ def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
         oci_version=spec.oci_version,
         session_keyring=request.session_keyring,
         warnings=warnings,
-        net_devices=_net_devices(linux),
+        net_devices=net_devices,
+        listener=listener,
         mount_label=linux.mount_label or "",
     )
+
+
+def _gather(problems: list[SpecError], otherwise: T, plan: Callable[[], T]) -> T:
+    """Plan one part; what is wrong with it is added to the problems, so that a user hears of everything at once."""
+    try:
+        return plan()
+    except ConfigError as err:
+        problems += err.problems
+        return otherwise
 
 
 def _cgroup(spec: Spec, request: Request, facts: Facts) -> CgroupPlan:
@@ -96,6 +116,14 @@ def _net_devices(linux: Linux) -> tuple[MoveNetDevice, ...]:
     return plan_net_devices(linux)
 
 
+def _listener(spec: Spec, linux: Linux) -> SendListener | None:
+    if linux.seccomp is None or spec.process is None:
+        return None
+    from pyrunc.plan.seccomp import plan_listener
+
+    return plan_listener(linux.seccomp)
+
+
 def _in_user_namespace(linux: Linux, facts: Facts) -> bool:
     return has_own(linux.namespaces, "user") or facts.in_user_namespace
 
@@ -112,10 +140,7 @@ def _mounts(
         id_maps=plan_id_maps(linux),
         mount_label=linux.mount_label or "",
     )
-    try:
-        return plan_mounts(spec.mounts, place)
-    except SpecError as problem:
-        raise ConfigError("config.json", (problem,)) from None
+    return plan_mounts(spec.mounts, place)
 
 
 def _process(spec: Spec, request: Request, facts: Facts) -> tuple[Process | None, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrunc.errors import SpecError
+from pyrunc.errors import ConfigError, SpecError
 from pyrunc.kernel import flags
 from pyrunc.plan.facts import CgroupLayout, Hierarchy
 from pyrunc.plan.namespaces import id_map
@@ -140,8 +140,9 @@ class Place(Record):
 def plan_mounts(mounts: tuple[Mount, ...], place: Place) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     """Return the steps that mount, in config.json's order, and those to be done once all is in place.
 
-    Raises SpecError for an option that cannot be carried out.
+    Raises ConfigError with everything that cannot be carried out.
     """
+    problems: list[SpecError] = []
     now: list[Step] = []
     late: list[Step] = []
     joined = place.cgroup_namespace
@@ -153,10 +154,15 @@ def plan_mounts(mounts: tuple[Mount, ...], place: Place) -> tuple[tuple[Step, ..
         if mount.type == "cgroup" and not joined:
             now.append(join)
             joined = True
-        for step in _plan_mount(mount, where, place):
-            step, finish = _put_off_readonly(step)
-            now.append(step)
-            late += finish
+        try:
+            for step in _plan_mount(mount, where, place):
+                step, finish = _put_off_readonly(step)
+                now.append(step)
+                late += finish
+        except SpecError as problem:
+            problems.append(problem)
+    if problems:
+        raise ConfigError("config.json", tuple(problems))
     if not joined:
         now.append(join)
     return tuple(now), tuple(late)

@@ -169,7 +169,11 @@ def _from_json(document: dict[str, Any]) -> State:
     known = {name: value for name, value in document.items() if name in State._fields}
     for name in ("cgroup_leaves", "cgroup_made"):
         known[name] = tuple(known.get(name, ()))
-    return State(**known)
+    state = State(**known)
+    numbers = (state.pid, state.start_time, state.creator, state.creator_start)
+    if not all(isinstance(number, int) for number in numbers) or not isinstance(state.status, str):
+        raise TypeError("it is not what was written")
+    return state
 
 
 def check_id(container_id: str) -> None:
@@ -195,8 +199,13 @@ def reserve(root: str, state: State) -> Entry:
     except OSError as err:
         raise StateError(f"cannot make the state directory {path}: {reason(err)}") from err
     entry = Entry(root, state.id, posix.open(path, _OPEN_DIRECTORY))
-    entry.lock()
-    entry.save(state)
+    try:
+        entry.lock()
+        entry.save(state)
+    except StateError:
+        entry.remove()
+        entry.close()
+        raise
     return entry
 
 

@@ -32,6 +32,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "sealing": ("kernel",),
     "cli": ("cli", "container", "host", "kernel", "plan", "sealing", "spec", "state", "cgroups"),
     "_start": ("cli",),
+    "_encodings": (),
     "__main__": ("cli",),
 }
 # What a room may name in annotations besides: values that pass through it.

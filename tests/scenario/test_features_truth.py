@@ -128,11 +128,11 @@ def seccomp(bundle: Bundle, *rules: dict[str, Any], **more: Any) -> Bundle:
 
 HARMLESS = ("sysfs", "ustat", "uselib", "lookup_dcookie", "vhangup", "swapoff", "quotactl", "acct")
 NUMBERS = {
-    **{"sysfs": 139, "ustat": 136, "uselib": 134, "lookup_dcookie": 212},
-    **{"vhangup": 153, "swapoff": 168, "quotactl": 179, "acct": 163},
+    "sysfs": 139, "ustat": 136, "uselib": 134, "lookup_dcookie": 212,
+    "vhangup": 153, "swapoff": 168, "quotactl": 179, "acct": 163,
 }
 # What becomes of a call under each action: an exit code of the probe, or what it must say.
-OUTCOMES = {
+OUTCOMES: dict[str, int | str] = {
     "SCMP_ACT_ERRNO": "EPERM",
     "SCMP_ACT_TRACE": "ENOSYS",
     "SCMP_ACT_KILL": SIGSYS_STATUS,
@@ -147,7 +147,7 @@ OUTCOMES = {
 @pytest.mark.requires("seccomp")
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="system call numbers of x86-64")
 def test_every_action(bundle: Bundle, features: dict[str, Any]) -> None:
-    """SCMP_ACT_NOTIFY needs an agent: test_seccomp_notify.py has one."""
+    """SCMP_ACT_NOTIFY needs an agent: test_seccomp_notify.py has one, and asks it."""
     actions = features["linux"]["seccomp"]["actions"]
     assert set(actions) - {"SCMP_ACT_NOTIFY"} == set(OUTCOMES)
     calls = dict(zip(OUTCOMES, HARMLESS, strict=True))
@@ -217,6 +217,19 @@ def test_every_flag_of_seccomp(bundle: Bundle, features: dict[str, Any]) -> None
     assert bundle.run("true").returncode == 1
 
 
+def test_every_memory_policy(bundle: Bundle, features: dict[str, Any]) -> None:
+    """Flags want a mode that has nodes; MPOL_F_NUMA_BALANCING goes with MPOL_BIND only (set_mempolicy(2))."""
+    listed = features["linux"]["memoryPolicy"]
+    assert listed["modes"]
+    for mode in listed["modes"]:
+        without_nodes = mode in ("MPOL_DEFAULT", "MPOL_LOCAL")
+        policy = {"mode": mode} if without_nodes else {"mode": mode, "nodes": "0"}
+        assert bundle.linux(memoryPolicy=policy).run("true").returncode == 0, mode
+    for flag in listed["flags"]:
+        policy = {"mode": "MPOL_BIND", "nodes": "0", "flags": [flag]}
+        assert bundle.linux(memoryPolicy=policy).run("true").returncode == 0, flag
+
+
 def test_every_hook(bundle: Bundle, features: dict[str, Any]) -> None:
     log = bundle.dir / "log"
     for kind in features["hooks"]:
@@ -236,6 +249,7 @@ DISABLED: dict[str, Any] = {
     "apparmor": {"process": {"apparmorProfile": "nobody-has-this"}},
     "selinux": {"process": {"selinuxLabel": "a:b:c:s0"}},
     "intelRdt": {"linux": {"intelRdt": {"closID": "nobody-has-this"}}},
+    "mountLabel": {"linux": {"mountLabel": "a:b:c:s0"}},
     "netDevices": {"linux": {"netDevices": {"nobody-has-th": {}}}},
 }
 

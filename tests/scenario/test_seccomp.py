@@ -149,6 +149,29 @@ def test_unknown_names_are_skipped(bundle: Bundle) -> None:
     )
 
 
+# system calls that are newer than the profile
+
+
+NEW, OLDER = "467", "451"  # open_tree_attr of Linux 6.15, and cachestat
+
+
+@pytest.mark.parametrize("default", [{"default": "SCMP_ACT_ERRNO"}, {"default": "SCMP_ACT_KILL_PROCESS"}])
+def test_newer_calls_do_not_exist(bundle: Bundle, default: dict[str, str]) -> None:
+    """A program can do without what does not exist, and not without what is forbidden to it."""
+    seccomp(bundle, rule("SCMP_ACT_ALLOW", *ALLOWED, "clone", "clone3"), **default)
+    assert bundle.probe("syscall", NEW, "-1", "0", "0")["error"] == "ENOSYS"
+
+
+def test_older_calls_are_refused_as_the_profile_says(bundle: Bundle) -> None:
+    seccomp(bundle, rule("SCMP_ACT_ALLOW", *ALLOWED, "clone", "clone3"), default="SCMP_ACT_ERRNO")
+    assert bundle.probe("syscall", UNSHARE, "0")["error"] == "EPERM"
+
+
+def test_newer_calls_are_let_through_by_default(bundle: Bundle) -> None:
+    seccomp(bundle, rule("SCMP_ACT_ERRNO", "getpgrp"))
+    assert bundle.probe("syscall", OLDER, "-1", "0", "0", "0")["error"] == "EBADF"
+
+
 # a profile as engines write it
 
 

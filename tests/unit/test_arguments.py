@@ -49,8 +49,8 @@ def test_the_last_of_two_counts() -> None:
 @pytest.mark.parametrize(
     ("word", "on"),
     [
-        *((word, True) for word in ("--force", "-force", "-f", "--force=true", "-f=1", "--force=t", "--force=yes")),
-        *((word, False) for word in ("--force=false", "-f=0", "--force=f", "--force=no")),
+        *((word, True) for word in ("--force", "-force", "-f", "--force=true", "-f=1", "--force=t", "--force=TRUE")),
+        *((word, False) for word in ("--force=false", "-f=0", "--force=f", "--force=False")),
     ],
 )
 def test_a_switch_is_on_or_off(word: str, on: bool) -> None:

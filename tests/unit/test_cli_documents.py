@@ -36,7 +36,9 @@ def test_the_template_is_a_config_without_any_fault(tmp_path: Path, flags: tuple
 
 @pytest.mark.parametrize("flags", [(), ("--rootless",)])
 @pytest.mark.parametrize("layout", [V1_WITH_DEVICES, V2])
-def test_the_template_can_be_planned_without_a_warning(tmp_path: Path, flags: tuple[str, ...], layout: CgroupLayout) -> None:
+def test_the_template_can_be_planned_without_a_warning(
+    tmp_path: Path, flags: tuple[str, ...], layout: CgroupLayout
+) -> None:
     user = bool(flags)
     facts = Facts(euid=1000 * user, privileged=not user, layout=layout)
     planned = make_plan(written(tmp_path, *flags), Request("box", str(tmp_path)), facts)

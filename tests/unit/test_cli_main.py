@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 from pathlib import Path
 
 import pytest
 
-from pyrunc import __version__, cli
+from pyrunc import __version__
 from pyrunc.cli import Context, absolute, main
 from pyrunc.cli.arguments import Arguments, parse, parse_command
 from pyrunc.cli.create import order_of
@@ -103,7 +104,8 @@ def test_force_does_not_mind_what_does_not_exist(tmp_path: Path, capfd: Captured
 
 
 @pytest.mark.parametrize(
-    ("path", "result"), [("/a/b", "/a/b"), ("/a/", "/a"), ("/", "/"), ("a", "/cwd/a"), (".", "/cwd/."), ("a/", "/cwd/a")]
+    ("path", "result"),
+    [("/a/b", "/a/b"), ("/a/", "/a"), ("/", "/"), ("a", "/cwd/a"), (".", "/cwd/."), ("a/", "/cwd/a")],
 )
 def test_paths_are_made_absolute(path: str, result: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -117,7 +119,7 @@ def test_paths_are_made_absolute(path: str, result: str, tmp_path: Path, monkeyp
 def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle in the directory we are in, to which we come back."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.posix, "environ", {})
+    monkeypatch.setattr(posix, "environ", {})
     (tmp_path / "bundle").mkdir()
     return tmp_path / "bundle"
 
@@ -159,10 +161,13 @@ def test_cgroup_managers_that_there_are_not(bundle: Path, options: tuple[str, ..
 
 
 def test_sockets_of_systemd_are_announced(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli.posix, "environ", {b"LISTEN_FDS": b"1", b"LISTEN_FDNAMES": b"web"})
-    fd = os.open("/", os.O_PATH)
-    os.dup2(fd, 3) if fd != 3 else None
+    monkeypatch.setattr(posix, "environ", {b"LISTEN_FDS": b"1", b"LISTEN_FDNAMES": b"web"})
+    opened: list[int] = []
+    while not opened or opened[-1] < 3:
+        opened.append(os.open("/", os.O_PATH))  # now 3 is open, whoever has it
     request = order("-b", "bundle").request
+    for fd in opened:
+        os.close(fd)
     assert (request.listen_fds, request.listen_fdnames) == (1, "web")
 
 
@@ -170,7 +175,7 @@ def test_sockets_of_systemd_are_announced(bundle: Path, monkeypatch: pytest.Monk
 def test_a_number_of_sockets_that_is_none_is_none(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, text: bytes
 ) -> None:
-    monkeypatch.setattr(cli.posix, "environ", {b"LISTEN_FDS": text})
+    monkeypatch.setattr(posix, "environ", {b"LISTEN_FDS": text})
     assert order("-b", "bundle").request.listen_fds == 0
 
 

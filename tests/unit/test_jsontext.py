@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyrunc.jsontext import dump, parse
@@ -20,16 +20,19 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_what_is_written_is_what_the_package_writes(value: object) -> None:
     assert dump(value) == json.dumps(value, separators=(",", ":"))
 
 
+@settings(deadline=None)
 @given(VALUES, st.integers(1, 8))
 def test_with_indent_too(value: object, indent: int) -> None:
     assert dump(value, indent) == json.dumps(value, indent=indent)
 
 
+@settings(deadline=None)
 @given(VALUES, st.sampled_from(["", " ", "\n\t\r "]), st.sampled_from([None, 2]), st.booleans())
 def test_what_is_read_is_what_was_written(value: object, space: str, indent: int | None, ascii_only: bool) -> None:
     text = space + json.dumps(value, indent=indent, ensure_ascii=ascii_only) + space
@@ -37,6 +40,7 @@ def test_what_is_read_is_what_was_written(value: object, space: str, indent: int
     assert repr(parse(text)) == repr(value), "1, 1.0 and True are three things"
 
 
+@settings(deadline=None)
 @given(st.text() | st.text(alphabet='[]{}",:0123456789.eE+-truefalsn \t\n\\u'))
 def test_a_text_is_read_or_refused_as_by_the_package(text: str) -> None:
     def refuse(name: str) -> None:
@@ -51,6 +55,7 @@ def test_a_text_is_read_or_refused_as_by_the_package(text: str) -> None:
         assert parse(text) == expected
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=())))
 def test_lone_surrogates_are_written_as_the_package_writes_them(text: str) -> None:
     assert dump(text) == json.dumps(text)

@@ -100,7 +100,7 @@ def changed(base: Any, keys: tuple[str | int, ...], value: Any) -> Any:
     """Copy only what is on the way to the changed value."""
     if not keys:
         return copy.deepcopy(value)
-    result = dict(base) if isinstance(base, dict) else list(base)
+    result: Any = dict(base) if isinstance(base, dict) else list(base)
     if len(keys) == 1 and value is DROPPED:
         del result[keys[0]]
     else:

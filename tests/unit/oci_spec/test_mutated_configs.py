@@ -20,8 +20,8 @@ from pyrunc.plan.facts import CgroupLayout, Facts
 from pyrunc.plan.make import Request, make_plan
 from pyrunc.plan.steps import Plan
 from pyrunc.spec.load import parse
-from tests.unit.oci_spec.oci_documents import places
 from tests.unit.oci_spec.oci_documents import ours as schema_of
+from tests.unit.oci_spec.oci_documents import places
 from tests.unit.spec.spec_documents import full, small
 
 WANTED = 20_000

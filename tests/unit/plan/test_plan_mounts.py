@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyrunc.errors import SpecError
+from pyrunc.errors import ConfigError, SpecError
 from pyrunc.kernel import flags
 from pyrunc.plan.mounts import plan_mounts
 from pyrunc.plan.steps import (
@@ -25,9 +25,16 @@ PRIVATE = flags.MS_PRIVATE | flags.MS_REC
 
 
 def refusal(entry: Mount) -> SpecError:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         mounts(Mount("/first", "proc"), entry)
-    return caught.value
+    (problem,) = caught.value.problems
+    return problem
+
+
+def test_every_mount_that_cannot_be_made_is_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        mounts(Mount("/a"), Mount("/b", "proc"), Mount("/c", "tmpfs", options=("bind",)))
+    assert [problem.path for problem in caught.value.problems] == [".mounts[0].type", ".mounts[2].source"]
 
 
 def test_a_new_filesystem() -> None:
@@ -187,16 +194,37 @@ def test_without_being_asked_owners_stay() -> None:
     assert step.idmap is None
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        Mount("/x", "tmpfs", "t", ("idmap",)),
-        Mount("/x", "tmpfs", "t", ("ridmap",)),
-        Mount("/x", "tmpfs", "t", (), (IDMapping(0, 7, 1),), (IDMapping(0, 8, 1),)),
-    ],
-)
-def test_new_filesystems_are_not_idmapped_yet(entry: Mount) -> None:
-    assert refusal(entry).path == ".mounts[1].uidMappings"
+@pytest.mark.parametrize("option", ["idmap", "ridmap"])
+def test_a_new_filesystem_has_the_containers_mappings_or_its_own(option: str) -> None:
+    own = Mount("/x", "tmpfs", "t", (option, "mode=755"), (IDMapping(0, 7, 1),), (IDMapping(0, 8, 1),))
+    maps = IdMaps((IdMap(0, 7, 1),), (IdMap(0, 8, 1),))
+    for entry, idmap in ((own, maps), (own.but(uid_mappings=(), gid_mappings=()), ID_MAPS)):
+        step = one(entry, at=place(id_maps=ID_MAPS))
+        assert step == MountFs(".mounts[0]", "tmpfs", "t", "/x", ("mode=755",), idmap=idmap)
+
+
+@pytest.mark.parametrize("word", ["iversion", "silent"])
+def test_mapped_ids_cannot_be_had_from_the_old_call(word: str) -> None:
+    assert refusal(Mount("/x", "ext4", "/dev/sda", ("idmap", word))).path == ".mounts[1].options"
+
+
+# SELinux
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "overlay", "devpts", "ext4"])
+def test_a_label_is_an_option_of_the_filesystem(kind: str) -> None:
+    step = one(Mount("/x", kind, "s", ("mode=755",)), at=place(mount_label="u:r:t:s0:c1,c2"))
+    assert step == MountFs(".mounts[0]", kind, "s", "/x", ("mode=755", "context=u:r:t:s0:c1,c2"))
+
+
+def test_a_label_is_put_on_what_has_no_such_option() -> None:
+    step = one(Mount("/x", "mqueue", "s"), at=place(mount_label="u:r:t:s0"))
+    assert step == MountFs(".mounts[0]", "mqueue", "s", "/x", label="u:r:t:s0")
+
+
+@pytest.mark.parametrize("kind", ["proc", "sysfs"])
+def test_what_shows_the_kernel_keeps_its_labels(kind: str) -> None:
+    assert one(Mount("/x", kind, "s"), at=place(mount_label="u:r:t:s0")) == one(Mount("/x", kind, "s"))
 
 
 # The moment at which the cgroups are joined

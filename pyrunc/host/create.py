@@ -92,9 +92,11 @@ def create(order: Order, say: Callable[[str], None], meanwhile: Callable[[], Non
         channels.theirs.close()
         _close(inherited, cgroup_fd)
         state = _name(state, pid, channels.ours)
-        pty = _attend(plan, facts, state, channels.ours, cgroup_fd >= 0, meanwhile)
+        document = _attend(plan, facts, state, channels.ours, cgroup_fd >= 0, meanwhile)
         state = state.but(status=CREATED, cgroup_leaves=tuple(each.path for each in plan.cgroup.directories))
-        entry.save(state)
+        text = store.encode(state)  # while the inside settles
+        pty = _await_ready(plan, state, channels.ours, cgroup_fd >= 0, document)
+        entry.write(text)
         _hand_out(order, state, pty)
         channels.ours.say(sync.GO, cgroups.entry_fds(plan.cgroup, late=True))
     except BaseException as err:
@@ -181,8 +183,8 @@ def _name(state: State, pid: int, ours: Channel) -> State:
 
 def _attend(
     plan: Plan, facts: Facts, state: State, ours: Channel, in_cgroup: bool, meanwhile: Callable[[], None]
-) -> int:
-    """Give the inside what it needs, in the order of sync.py; return the pty's master or -1."""
+) -> str:
+    """Give the inside what it needs, in the order of sync.py, up to the hooks; return the state that they got."""
     if plan.process is not None and plan.process.oom_score_adj is not None:
         _set_oom_score_adj(state.pid, plan.process.oom_score_adj)
     if plan.id_maps is not None:
@@ -208,6 +210,11 @@ def _attend(
     run_hooks(plan.hooks.prestart, document)
     run_hooks(plan.hooks.create_runtime, document)
     ours.say(sync.HOOKS_DONE)
+    return document
+
+
+def _await_ready(plan: Plan, state: State, ours: Channel, in_cgroup: bool, document: str) -> int:
+    """Take what the inside hands over while it settles, until it is ready; return the pty's master or -1."""
     pty = -1
     if plan.process is not None and plan.process.terminal:
         (pty,) = ours.expect(sync.CONSOLE)

@@ -71,18 +71,21 @@ class Foreground:
             posix.close(reader if fd == 0 else writer)
             self._relays.append(Relay(kept, writer, True) if fd == 0 else Relay(reader, kept, False))
 
-    def attach(self, created: Created) -> None:
-        """Begin to relay for a container that is created."""
-        self._pidfd = posix.pidfd_open(created.state.pid)
-        for fd, kept in self._saved:
-            # Ours are the terminals again; the container has the pipes.
-            posix.dup2(kept, fd, True)
+    def listen(self) -> None:
+        """Begin to collect signals: after the fork, so that the container does not inherit the handlers."""
         reader, writer = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
         self._wake = (reader, writer)
         _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in _signal.valid_signals() - set(_NOT_RELAYED):
             _signal.signal(number, _ignore)
         _signal.signal(_signal.SIGWINCH, _ignore)
+
+    def attach(self, created: Created) -> None:
+        """Begin to relay for a container that is created."""
+        self._pidfd = posix.pidfd_open(created.state.pid)
+        for fd, kept in self._saved:
+            # Ours are the terminals again; the container has the pipes.
+            posix.dup2(kept, fd, True)
         if created.console >= 0:
             self._attach_terminal(created.console)
 

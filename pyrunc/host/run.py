@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyrunc.cgroups.control import Cgroup
+    from pyrunc.host.foreground import Foreground
 
 _KILLED = 137
 
@@ -23,7 +24,7 @@ def run(order: Order, keep: bool, subreaper: bool, say: Callable[[str], None], w
     from pyrunc.host.foreground import Foreground
 
     with Foreground(order, subreaper) as foreground:
-        created = create(order, say, _load_the_rest)
+        created = create(order, say, lambda: _get_ready(foreground))
         cgroup = None
         try:
             foreground.attach(created)
@@ -36,6 +37,11 @@ def run(order: Order, keep: bool, subreaper: bool, say: Callable[[str], None], w
             if not keep:
                 _finish(created, warn, cgroup)
     return status
+
+
+def _get_ready(foreground: Foreground) -> None:
+    foreground.listen()
+    _load_the_rest()
 
 
 def _load_the_rest() -> None:

@@ -80,8 +80,11 @@ class Entry:
             self.directory = -1
 
     def save(self, state: State) -> None:
+        """Write state.json. Raises StateError."""
+        self.write(encode(state))
+
+    def write(self, text: bytes) -> None:
         """Write state.json so that readers see the old or the new one, never a part (rename(2))."""
-        text = dump(dict(state.__dict__)).encode()
         flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC
         try:
             fd = posix.open("state.json.new", flags, 0o600, dir_fd=self.directory)
@@ -163,6 +166,11 @@ class Entry:
             return
         except OSError as err:
             raise StateError(f"cannot remove the state directory of {self.id}: {reason(err)}") from err
+
+
+def encode(state: State) -> bytes:
+    """Return a state as the text of state.json."""
+    return dump(dict(state.__dict__)).encode()
 
 
 def _from_json(document: dict[str, Any]) -> State:

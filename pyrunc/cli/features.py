@@ -60,6 +60,6 @@ def document() -> dict[str, object]:
             "netDevices": {"enabled": True},
             "memoryPolicy": {"modes": list(MEMORY_POLICY_MODES), "flags": list(MEMORY_POLICY_FLAGS)},
         },
-        "annotations": {"io.pyrunc.version": __version__},
+        "annotations": {"org.pyrunc.version": __version__},
         "potentiallyUnsafeConfigAnnotations": [CORE_SCHED, LANDLOCK],
     }

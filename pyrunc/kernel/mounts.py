@@ -161,8 +161,9 @@ def _with_log(error: OSError, context: int) -> OSError:
     try:
         while line := posix.read(context, 4096):
             messages.append(line.decode("utf-8", "replace").strip()[2:])
-    except OSError:  # ENODATA: that was the last one
-        pass
+    except OSError as end:
+        if end.errno != errno.ENODATA:  # ENODATA: that was the last one
+            messages.append(f"(the log cannot be read: {end.strerror})")
     if not messages:
         return error
     return OSError(error.errno, f"{error.strerror}: {'; '.join(messages)}")

@@ -145,7 +145,7 @@ def test_net_devices_are_named_as_on_the_host_if_not_told_otherwise() -> None:
 
 @pytest.mark.parametrize("name", ["%", "a%s", "%d%d", "%dx%d"])
 def test_a_template_has_one_place_for_a_number(name: str) -> None:
-    with pytest.raises(ConfigError, match="eth9.name"):
+    with pytest.raises(ConfigError, match=r"eth9\.name"):
         plan_net_devices(Linux((Namespace("network"),), net_devices={"eth9": NetDevice(name)}))
 
 

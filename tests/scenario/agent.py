@@ -35,6 +35,7 @@ class Agent:
         self._done, self._stop = os.pipe()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._listeners: list[int] = []
+        self._connections: dict[int, socket.socket] = {}
 
     def __enter__(self) -> Self:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -47,6 +48,8 @@ class Agent:
         os.close(self._stop)
         self._thread.join(10)
         self._socket.close()
+        for connection in self._connections.values():
+            connection.close()
         for fd in (*self._listeners, self._done):
             os.close(fd)
 
@@ -59,22 +62,26 @@ class Agent:
                 if fd == self._done:
                     return
                 if fd == self._socket.fileno():
-                    poll.register(self._accept(), select.POLLIN)
+                    for new in self._accept():
+                        poll.register(new, select.POLLIN)
+                elif fd in self._connections:
+                    poll.unregister(fd)
+                    self._connections.pop(fd).close()
+                    self.connections_closed += 1
                 elif event & select.POLLIN:
                     self._answer(fd)
                 else:
                     poll.unregister(fd)
 
-    def _accept(self) -> int:
-        with self._socket.accept()[0] as connection:
-            data, ancillary, _, _ = connection.recvmsg(65536, socket.CMSG_SPACE(64))
-            while more := connection.recv(65536):
-                data += more
-            self.connections_closed += 1
+    def _accept(self) -> tuple[int, int]:
+        """Take one state and its listener; the connection is watched until the runtime closes it."""
+        connection = self._socket.accept()[0]
+        data, ancillary, _, _ = connection.recvmsg(65536, socket.CMSG_SPACE(64))
+        self._connections[connection.fileno()] = connection
         (fd,) = array.array("i", b"".join(item[2] for item in ancillary))
         self._listeners.append(fd)
         self.states.append(json.loads(data))
-        return fd
+        return fd, connection.fileno()
 
     def _answer(self, fd: int) -> None:
         request = bytearray(80)

@@ -89,7 +89,7 @@ def measure_round(runtime: Runtime, short: Path, long: Path) -> dict[str, float]
 
     runtime.time(runtime.creating("create", long))
     runtime.time(runtime.command("start", CONTAINER))
-    taken["kill"] = runtime.time(runtime.command("kill", CONTAINER, "KILL"))
+    taken["kill"] = runtime.time(runtime.command("kill", CONTAINER, "9"))
     runtime.wait_for_init()
     runtime.time(runtime.command("delete", CONTAINER))
     return taken
@@ -122,7 +122,7 @@ def measure_memory(runtime: Runtime, short: Path, long: Path, peak: str) -> dict
     used["init waiting, private"] = private_memory(runtime.init_pid())
     used["state"] = measured(runtime.command("state", CONTAINER))
     used["start"] = measured(runtime.command("start", CONTAINER))
-    used["kill"] = measured(runtime.command("kill", CONTAINER, "KILL"))
+    used["kill"] = measured(runtime.command("kill", CONTAINER, "9"))
     runtime.wait_for_init()
     used["delete"] = measured(runtime.command("delete", CONTAINER))
     return used

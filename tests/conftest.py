@@ -216,7 +216,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "overlay": _can_mount_overlay,
     "seccomp": _has_seccomp,
     "tty": _has_pty,
-    "veth": lambda: _works("unshare", "-n", "ip", "link", "add", "here0", "type", "veth", "peer", "name", "there0"),
+    "veth": lambda: _works("unshare", "-n", "ip", "link", "add", "here0", "type", "veth", "peer", "name", "peer0"),
     "idmapped-overlay": _can_map_overlay,
     "landlock": _has_landlock,
     "gcc": _can_compile,

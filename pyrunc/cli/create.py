@@ -9,6 +9,7 @@ from pyrunc.container.exec import hide_descriptors
 from pyrunc.errors import StateError, UsageError, reason
 from pyrunc.host.create import Order, create
 from pyrunc.plan.make import Request
+from pyrunc.state.store import NOTIFY_DIRECTORY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def order_of(context: Context, arguments: Arguments, foreground: bool) -> Order:
         listen_fds=listen_fds,
         listen_fdnames=_environ(b"LISTEN_FDNAMES"),
         cgroups=manager != "disabled",
+        notify=f"{context.root}/{arguments.positional[0]}/{NOTIFY_DIRECTORY}" if _environ(b"NOTIFY_SOCKET") else "",
     )
     return Order(context.root, request, pid_file, console, pidfd, foreground, context.log.fd)
 

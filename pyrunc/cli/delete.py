@@ -17,7 +17,7 @@ def main(context: Context, arguments: Arguments) -> int:
     force = arguments.switch("force")
     try:
         with open_entry(context.root, arguments.positional[0]) as entry:
-            delete(entry, force, context.log.warning)
+            delete(entry, force, context.log.warning, strict=context.options.switch("strict"))
     except NotFoundError:
         if not force:
             raise

@@ -38,6 +38,7 @@ GLOBAL_FLAGS = (
     Flag("debug", "switch", "print each step as it is done"),
     Flag("systemd-cgroup", "switch", "let systemd make the cgroups"),
     Flag("cgroup-manager", "text", "cgroupfs, systemd or disabled", default="cgroupfs"),
+    Flag("strict", "switch", "follow the spec where the default follows engines (docs/strict.md)"),
     Flag("rootless", "text", "true, false or auto; accepted for callers of runc, pyrunc looks for itself"),
     Flag("version", "switch", "print the version", short="v"),
     Flag("help", "switch", "print this text", short="h"),

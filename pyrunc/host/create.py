@@ -28,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pyrunc.host.resctrl import Groups
     from pyrunc.plan.facts import Facts
     from pyrunc.plan.steps import Hook, Plan
     from pyrunc.sync import Channel
@@ -77,9 +78,14 @@ def create(order: Order, say: Callable[[str], None], meanwhile: Callable[[], Non
     filter_ = compile_for(spec, order.root)
     for warning in plan.warnings:
         say(f"warning: {warning}")
+    groups = _look_at_resctrl(plan)
     state = _intentions(plan)
+    if groups is not None:
+        state = state.but(resctrl_made=groups.made)
     entry = store.reserve(order.root, state)
     try:
+        if order.request.notify:
+            entry.make_directory(order.request.notify)
         joins = child.open_joins(plan.namespaces.join)
         root = child.open_root(plan, facts)
         trees = child.open_trees(plan, facts, joins)
@@ -92,6 +98,8 @@ def create(order: Order, say: Callable[[str], None], meanwhile: Callable[[], Non
         channels.theirs.close()
         _close(inherited, cgroup_fd)
         state = _name(state, pid, channels.ours)
+        if groups is not None:
+            groups.take(state.pid)
         document = _attend(plan, facts, state, channels.ours, cgroup_fd >= 0, meanwhile)
         state = state.but(status=CREATED, cgroup_leaves=tuple(each.path for each in plan.cgroup.directories))
         text = store.encode(state)  # while the inside settles
@@ -126,6 +134,15 @@ def _check(plan: Plan, order: Order) -> None:
         raise StepError(".process.terminal: a detached container needs somewhere to send its pty", "--console-socket")
     if order.console_socket and not terminal:
         raise StepError("--console-socket is only for a container with .process.terminal true")
+
+
+def _look_at_resctrl(plan: Plan) -> Groups | None:
+    """Find out what intelRdt takes; without it resctrl is not even looked for (config-linux.md#intelrdt)."""
+    if plan.resctrl is None:
+        return None
+    from pyrunc.host import resctrl
+
+    return resctrl.look(plan.resctrl, resctrl.find_root())
 
 
 def _intentions(plan: Plan) -> State:

@@ -25,10 +25,11 @@ _SIGKILL = 9
 _DEATH_TIMEOUT = 10.0  # seconds
 
 
-def delete(entry: Entry, force: bool, warn: Callable[[str], None]) -> None:
+def delete(entry: Entry, force: bool, warn: Callable[[str], None], strict: bool = False) -> None:
     """Delete a stopped container; with force one in any status.
 
-    A created one is deleted without force as well: engines count on it, although runtime.md calls it an error.
+    A created one is deleted without force as well: engines count on it, although runtime.md calls it an error, as
+    it is with `strict`.
     Raises StatusError with the container as it was.
     """
     if force:
@@ -37,7 +38,7 @@ def delete(entry: Entry, force: bool, warn: Callable[[str], None]) -> None:
     entry.lock()
     state = entry.load() if not force else _load_anyway(entry, warn)
     status = status_of(entry, state)
-    if not force and status not in (STOPPED, CREATED):
+    if not force and status not in ((STOPPED,) if strict else (STOPPED, CREATED)):
         raise StatusError(f"cannot delete container {entry.id} that is {status}", "stop it first, or use --force")
     destroy(entry, state, poststop=True, warn=warn)
 
@@ -96,6 +97,10 @@ def destroy(
         _reap(state.pid)
         if state.cgroup_leaves:
             _remove_cgroups(state, cgroup)
+        if state.resctrl_made:
+            from pyrunc.host import resctrl
+
+            resctrl.remove(state.resctrl_made)
         if state.host_mounts:
             _unmount_below(state.rootfs)
     entry.remove()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from pyrunc.host.create import Created, Order
+    from pyrunc.host.notify import NotifyProxy
 
 _BLOCK = 1 << 16
 # Ours to handle, or none of the container's business.
@@ -34,7 +35,7 @@ class Foreground:
     def __init__(self, order: Order, subreaper: bool) -> None:
         self._order = order
         self._subreaper = subreaper
-        self._relays: list[Relay] = []
+        self._relays: list[Relay | NotifyProxy] = []
         self._restore: bytes | None = None
         self._pty = -1
         self._pidfd = -1
@@ -103,6 +104,10 @@ class Foreground:
             if _is_terminal(fd):
                 terminal.set_size(self._pty, *terminal.get_size(fd))
                 return
+
+    def add(self, proxy: NotifyProxy) -> None:
+        """Pass on the container's sd_notify(3) messages as well."""
+        self._relays.append(proxy)
 
     def wait(self, pid: int) -> int:
         """Relay until the container's init has ended, then until its output is drained; return its wait status."""

@@ -13,7 +13,7 @@ import posix
 import select
 
 from pyrunc.errors import StateError, reason
-from pyrunc.plan.make import NOTIFY_DIRECTORY
+from pyrunc.state.store import NOTIFY_DIRECTORY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

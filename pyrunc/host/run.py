@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from pyrunc.cgroups.control import Cgroup
     from pyrunc.host.foreground import Foreground
+    from pyrunc.host.notify import NotifyProxy
 
 _KILLED = 137
 
@@ -28,7 +29,9 @@ def run(order: Order, keep: bool, subreaper: bool, say: Callable[[str], None], w
         cgroup = None
         try:
             foreground.attach(created)
-            _start(created, warn)
+            proxy = _start(created, warn)
+            if proxy is not None:
+                foreground.add(proxy)
             cgroup = _cgroup_of(created)
             status = exit_status(foreground.wait(created.state.pid))
             if status == _KILLED and cgroup is not None and cgroup.oom_kills():
@@ -56,12 +59,14 @@ def _cgroup_of(created: Created) -> Cgroup | None:
     return Cgroup(state.cgroup_leaves, state.cgroup_made) if state.cgroup_leaves else None
 
 
-def _start(created: Created, warn: Callable[[str], None]) -> None:
+def _start(created: Created, warn: Callable[[str], None]) -> NotifyProxy | None:
     """Start what create has just made, under the lock that it holds; then let other commands at it."""
-    from pyrunc.host.start import start_created
+    from pyrunc.host.start import notify_proxy, start_created
 
+    proxy = notify_proxy(created.entry, created.state)
     start_created(created.entry, created.state, warn)
     created.entry.unlock()
+    return proxy
 
 
 def _finish(created: Created, warn: Callable[[str], None], cgroup: Cgroup | None = None) -> None:
@@ -79,7 +84,9 @@ def detach(order: Order, say: Callable[[str], None], warn: Callable[[str], None]
     """create and start in one command (`run --detach`); a start that fails leaves nothing."""
     created = create(order, say, _load_the_rest)
     try:
-        _start(created, warn)
+        proxy = _start(created, warn)
+        if proxy is not None:
+            proxy.until_ready()
     except BaseException:
         _finish(created, warn)
         raise

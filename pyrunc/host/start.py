@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pyrunc.host.notify import NotifyProxy
     from pyrunc.state.store import Entry, State
 
 _LONGEST = 65536
@@ -33,8 +34,22 @@ def start(entry: Entry, warn: Callable[[str], None]) -> State:
     status = status_of(entry, state)
     if state is None or status != CREATED:
         raise StatusError(f"cannot start container {entry.id} that is {status}", "start needs a created one")
+    proxy = notify_proxy(entry, state)
     start_created(entry, state, warn)
+    if proxy is not None:
+        entry.unlock()  # it may take long, and nobody shall wait for it
+        proxy.until_ready()
     return state
+
+
+def notify_proxy(entry: Entry, state: State) -> NotifyProxy | None:
+    """Open what passes the container's sd_notify(3) messages on, if we were called with a NOTIFY_SOCKET."""
+    manager = posix.environ.get(b"NOTIFY_SOCKET", b"").decode("utf-8", "surrogateescape")
+    if not manager:
+        return None
+    from pyrunc.host.notify import open_proxy
+
+    return open_proxy(entry, manager, state.pid)
 
 
 def start_created(entry: Entry, state: State, warn: Callable[[str], None]) -> None:

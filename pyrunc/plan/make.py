@@ -11,18 +11,19 @@ from pyrunc.plan.mounts import Place, plan_mounts
 from pyrunc.plan.namespaces import has_new, has_own, plan_id_maps, plan_namespaces
 from pyrunc.plan.process import plan_process
 from pyrunc.plan.rootfs import plan_identity, plan_masks, plan_rootfs
-from pyrunc.plan.steps import Plan
+from pyrunc.plan.steps import Attributes, MountBind, Plan
 from pyrunc.plan.steps_cgroups import CgroupPlan
 from pyrunc.record import Record
 from pyrunc.spec.linux import Linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import TypeVar
 
     from pyrunc.plan.facts import Facts
     from pyrunc.plan.netdevices import MoveNetDevice
+    from pyrunc.plan.resctrl import JoinClos
     from pyrunc.plan.seccomp import SendListener
     from pyrunc.plan.steps import Process, Step
     from pyrunc.spec.config import Spec
@@ -41,6 +42,8 @@ class Request(Record):
     listen_fds: int = 0
     listen_fdnames: str = ""
     cgroups: bool = True
+    notify: str = ""
+    """Directory of the socket that stands for the caller's NOTIFY_SOCKET; empty where there is none."""
 
 
 def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
@@ -48,9 +51,9 @@ def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
 
     Raises ConfigError with all that cannot be carried out.
     """
-    problems = list(_not_yet(spec))
+    problems: list[SpecError] = []
     if spec.root is None:
-        raise ConfigError("config.json", (*problems, SpecError(".root", "is required")))
+        raise ConfigError("config.json", (SpecError(".root", "is required"),))
     linux = spec.linux or Linux()
     cgroup = _gather(problems, CgroupPlan(()), lambda: _cgroup(spec, request, facts))
     no_steps: tuple[tuple[Step, ...], tuple[Step, ...]] = ((), ())
@@ -73,7 +76,7 @@ def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
         rootfs=plan_rootfs(
             root, spec.root.readonly, linux.rootfs_propagation, mount_namespace, request.pivot
         ),
-        before_pivot=(*mounts, *devices),
+        before_pivot=(*mounts, *devices, *_notify_mount(request)),
         after_pivot=(*late, *plan_identity(spec), *plan_masks(linux)),
         process=process,
         hooks=plan_hooks(spec.hooks),
@@ -83,6 +86,7 @@ def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
         warnings=warnings,
         net_devices=net_devices,
         listener=listener,
+        resctrl=_resctrl(linux, request),
         mount_label=linux.mount_label or "",
     )
 
@@ -124,6 +128,14 @@ def _listener(spec: Spec, linux: Linux) -> SendListener | None:
     return plan_listener(linux.seccomp)
 
 
+def _resctrl(linux: Linux, request: Request) -> JoinClos | None:
+    if linux.intel_rdt is None:
+        return None
+    from pyrunc.plan.resctrl import plan_resctrl
+
+    return plan_resctrl(linux.intel_rdt, request.id)
+
+
 def _in_user_namespace(linux: Linux, facts: Facts) -> bool:
     return has_own(linux.namespaces, "user") or facts.in_user_namespace
 
@@ -153,7 +165,7 @@ def _process(spec: Spec, request: Request, facts: Facts) -> tuple[Process | None
         personality=domain,
         preserve_fds=request.preserve_fds,
         listen_fds=request.listen_fds,
-        env=(*process.env, *_listen_environment(request)),
+        env=(*process.env, *_listen_environment(request), *_notify_environment(request)),
     )
     if _asks_for_policies(spec):
         from pyrunc.plan.policies import plan_policies
@@ -173,20 +185,22 @@ def _asks_for_policies(spec: Spec) -> bool:
     )
 
 
+def _notify_environment(request: Request) -> tuple[str, ...]:
+    return ("NOTIFY_SOCKET=/run/notify/notify.sock",) if request.notify else ()
+
+
+def _notify_mount(request: Request) -> tuple[Step, ...]:
+    """sd_notify(3): the container's end of host/notify.py, which it cannot move or replace."""
+    if not request.notify:
+        return ()
+    quiet = flags.MOUNT_ATTR_RDONLY | flags.MOUNT_ATTR_NOSUID | flags.MOUNT_ATTR_NODEV | flags.MOUNT_ATTR_NOEXEC
+    attributes = Attributes(set=quiet, propagation=(flags.MS_PRIVATE | flags.MS_REC,))
+    return (MountBind("", request.notify, "/run/notify", False, attributes),)
+
+
 def _listen_environment(request: Request) -> tuple[str, ...]:
     """sd_listen_fds(3): how many descriptors there are, and their names; LISTEN_PID is known only inside."""
     if not request.listen_fds:
         return ()
     names = (f"LISTEN_FDNAMES={request.listen_fdnames}",) if request.listen_fdnames else ()
     return (f"LISTEN_FDS={request.listen_fds}", *names)
-
-
-def _not_yet(spec: Spec) -> Iterator[SpecError]:
-    """Refuse what we cannot carry out yet: a property that is left out silently is a hole."""
-    linux = spec.linux or Linux()
-    properties: list[tuple[str, object]] = [
-        (".linux.intelRdt", linux.intel_rdt),
-    ]
-    for path, value in properties:
-        if value:
-            yield SpecError(path, "is not supported yet")

@@ -12,6 +12,7 @@ from pyrunc.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.plan.netdevices import MoveNetDevice
+    from pyrunc.plan.resctrl import JoinClos
     from pyrunc.plan.seccomp import SendListener
     from pyrunc.plan.steps_cgroups import CgroupPlan
 
@@ -338,5 +339,6 @@ class Plan(Record):
     warnings: tuple[str, ...] = ()
     net_devices: tuple[MoveNetDevice, ...] = ()
     listener: SendListener | None = None
+    resctrl: JoinClos | None = None
     mount_label: str = ""
     """The SELinux context of the container's filesystems, already among the options of its mounts."""

@@ -27,6 +27,7 @@ _LONGEST_ID = 255  # NAME_MAX: the id is the directory's name
 _LOCK_WAIT = 10.0
 START_FIFO = "start.fifo"
 RESULT_FIFO = "result.fifo"
+NOTIFY_DIRECTORY = "notify"  # below ours: what the container sees as /run/notify
 _FILES = ("state.json", "state.json.new", START_FIFO, RESULT_FIFO)
 
 
@@ -57,6 +58,7 @@ class State(Record):
     freezer: str = ""
     host_mounts: bool = False
     private_pids: bool = True
+    resctrl_made: tuple[str, ...] = ()
 
 
 class Entry:
@@ -153,8 +155,18 @@ class Entry:
         """Open one of the fifos. Raises OSError; ENXIO for O_WRONLY|O_NONBLOCK means that no init waits."""
         return posix.open(name, flags | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=self.directory)
 
+    def make_directory(self, path: str) -> None:
+        """Make a directory of the container's, open to its users, below ours, which is not."""
+        posix.mkdir(path, 0o755)
+        posix.chmod(path, 0o755)  # whatever the umask
+
     def remove(self) -> None:
         """Give the id free. The directory has to hold nothing but our own files."""
+        for name, remove in ((f"{NOTIFY_DIRECTORY}/notify.sock", posix.unlink), (NOTIFY_DIRECTORY, posix.rmdir)):
+            try:
+                remove(name, dir_fd=self.directory)
+            except FileNotFoundError:
+                continue
         for name in _FILES:
             try:
                 posix.unlink(name, dir_fd=self.directory)
@@ -175,7 +187,7 @@ def encode(state: State) -> bytes:
 
 def _from_json(document: dict[str, Any]) -> State:
     known = {name: value for name, value in document.items() if name in State._fields}
-    for name in ("cgroup_leaves", "cgroup_made"):
+    for name in ("cgroup_leaves", "cgroup_made", "resctrl_made"):
         known[name] = tuple(known.get(name, ()))
     state = State(**known)
     numbers = (state.pid, state.start_time, state.creator, state.creator_start)

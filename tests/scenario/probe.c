@@ -15,11 +15,13 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -415,13 +417,25 @@ static int leak(int argc, char **argv)
 	return 127;
 }
 
+/* notify MESSAGE: sd_notify(3). */
+static int notify(int argc, char **argv)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	const char *path = getenv("NOTIFY_SOCKET");
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	if (argc < 2 || !path || strlen(path) >= sizeof to.sun_path)
+		return 2;
+	strcpy(to.sun_path, path);
+	return sendto(fd, argv[1], strlen(argv[1]), 0, (struct sockaddr *)&to, sizeof to) < 0;
+}
+
 static const struct {
 	const char *name;
 	int (*answer)(int, char **);
 } commands[] = {{"self", self}, {"ids", ids}, {"rlimits", rlimits}, {"fds", fds}, {"signals", signals}, {"open", open_},
 	{"mknod", mknod_}, {"stat", stat_}, {"syscall", syscall_}, {"tty", tty}, {"tiocsti", tiocsti}, {"trap", trap},
 	{"sleep", sleep_}, {"exit", exit_}, {"die", die}, {"memory", memory}, {"burn", burn}, {"forks", forks},
-	{"clocks", clocks}, {"reopen", reopen}, {"hook", hook}, {"leak", leak}};
+	{"clocks", clocks}, {"reopen", reopen}, {"hook", hook}, {"leak", leak}, {"notify", notify}};
 
 int main(int argc, char **argv)
 {

@@ -253,6 +253,18 @@ def test_delete_of_a_created_container_kills_it(bundle: Bundle) -> None:
     assert bundle.attempt("state").returncode != 0
 
 
+@pytest.mark.differs_from_runc("an option of pyrunc")
+def test_strict_delete_of_a_created_container_is_refused(bundle: Bundle) -> None:
+    """runtime.md, "Delete": of a container that is not stopped MUST generate an error, and have no effect."""
+    bundle.create()
+    bundle.options = ["--strict"]
+    result = bundle.attempt("delete")
+    assert result.returncode == 1
+    assert "created" in result.stderr
+    assert bundle.status == "created"
+    bundle.delete("--force")
+
+
 def test_delete_of_a_running_container_is_refused(sleeping: Bundle) -> None:
     assert sleeping.attempt("delete").returncode != 0
     assert sleeping.status == "running"

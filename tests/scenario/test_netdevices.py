@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.requires("veth"), pytest.mark.differs_from_runc("linux.netDevices is newer than 1.1.5")]
 
 # Both ends of a pair; the other end shows that the device is up, and what became of it.
-PAIR = "ip link add here0 type veth peer name there0 && "
+PAIR = "ip link add here0 type veth peer name peer0 && "
 
 
 def run(bundle: Bundle, devices: dict[str, Any], *args: str, before: str = "", after: str = ":") -> Result:
@@ -58,7 +58,7 @@ def test_permanent_global_addresses_are_kept(bundle: Bundle) -> None:
 
 
 def test_template_takes_the_first_free_number(bundle: Bundle) -> None:
-    said = run(bundle, {"here0": {"name": "eth%d"}, "there0": {"name": "eth%d"}}, "ip", "-o", "link").ok().stdout
+    said = run(bundle, {"here0": {"name": "eth%d"}, "peer0": {"name": "eth%d"}}, "ip", "-o", "link").ok().stdout
     assert {line.split(": ")[1].split("@")[0] for line in said.splitlines()} >= {"eth0", "eth1"}
 
 
@@ -83,7 +83,7 @@ def test_missing_device_is_refused_before_any_is_moved(bundle: Bundle) -> None:
         {"here0": {"name": "x%s"}},
         {"here0": {"name": "%d%d"}},
         {"here0": {"name": "seventeen_letters"}},
-        {"here0": {"name": "a"}, "there0": {"name": "a"}},
+        {"here0": {"name": "a"}, "peer0": {"name": "a"}},
     ],
 )
 def test_impossible_name_is_refused(bundle: Bundle, devices: dict[str, Any]) -> None:

@@ -199,6 +199,13 @@ def test_selinux_label_without_selinux_is_refused(bundle: Bundle, where: str) ->
     assert {"process": ".process.selinuxLabel", "linux": ".linux.mountLabel"}[where] in result.stderr
 
 
+@pytest.mark.skipif("resctrl" in Path("/proc/self/mountinfo").read_text(), reason="resctrl is mounted here")
+@pytest.mark.differs_from_runc("enableMonitoring is newer than 1.1.5", strict=False)
+@pytest.mark.parametrize("wanted", [{}, {"closID": "/"}, {"l3CacheSchema": "L3:0=f"}, {"enableMonitoring": True}])
+def test_intel_rdt_without_resctrl_is_refused(bundle: Bundle, wanted: dict[str, Any]) -> None:
+    assert bundle.linux(intelRdt=wanted).attempt("create").returncode == 1
+
+
 # annotations of ours
 
 EXECUTE, READ_FILE, READ_DIR = 1, 4, 8

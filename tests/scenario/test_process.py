@@ -294,6 +294,21 @@ def test_sockets_of_systemd_come_before_preserved_descriptors(bundle: Bundle) ->
     assert sorted(said) == ["0", "1", "2", "3", "4", "5", "6"]
 
 
+@pytest.mark.differs_from_runc("LISTEN_FDNAMES is not passed on")
+def test_names_of_the_sockets_of_systemd(bundle: Bundle) -> None:
+    activated = as_activated(bundle, 2)
+    activated["env"]["LISTEN_FDNAMES"] = "web:admin"
+    said = bundle.process(args=["sh", "-c", "echo $LISTEN_FDNAMES"]).attempt("run", **activated).ok().stdout
+    assert said == "web:admin\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/keys"), reason="this kernel does not list keys")
+@pytest.mark.parametrize("flags", [[], ["--no-new-keyring"]])
+def test_session_keyring_is_the_containers_own(bundle: Bundle, flags: list[str]) -> None:
+    said = bundle.process(args=["cat", "/proc/keys"]).attempt("run", *flags).ok().stdout
+    assert (f"_ses.{bundle.id}" in said) is (not flags)
+
+
 def test_session_is_the_containers_own(bundle: Bundle) -> None:
     said: dict[str, Any] = bundle.probe("self")
     assert said["sid"] == said["pid"]

@@ -149,6 +149,7 @@ EVERYTHING = state(
     freezer="/c/box/cgroup.freeze",
     host_mounts=True,
     private_pids=False,
+    resctrl_made=("/sys/fs/resctrl/box",),
 )
 
 

@@ -24,6 +24,11 @@ else:
 OUTPUT_KEPT = 4096
 """How many bytes at the end of a program's output run_program keeps."""
 
+# glibc keeps these two for itself and does not let signal(2) near them, but its own posix_spawn(3) leaves them ignored
+# in whom it starts (make, for one), and so in all that those start.
+_OF_THE_C_LIBRARY = (32, 33)
+_DEFAULT_ACTION = bytes(32)  # the kernel's struct sigaction: SIG_DFL, no flags, no restorer, empty mask
+
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _O_PATH = 0o10000000
 _PIPE_SIZE = 65536  # pipe(7), default capacity
@@ -109,6 +114,8 @@ def reset_signals() -> None:
     for signal in _signal.valid_signals():
         if signal not in (_signal.SIGKILL, _signal.SIGSTOP):
             _signal.signal(signal, _signal.SIG_DFL)
+    for signal in _OF_THE_C_LIBRARY:
+        libc.syscall(libc.number_of("rt_sigaction"), signal, _DEFAULT_ACTION, None, 8)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pyrunc.kernel import processes
+from pyrunc.kernel import libc, processes
 from pyrunc.kernel.flags import CLOSE_RANGE_CLOEXEC, PERSONALITY, RLIM_INFINITY, RLIMITS
 from tests.kernel.apart import apart
 
@@ -257,6 +258,25 @@ def test_reset_signals_leaves_nothing_ignored_caught_or_blocked() -> None:
         return blocked, ignored, caught
 
     assert apart(body, 0) == (0, 0, 0)
+
+
+def test_signals_of_the_c_library_are_reset_too() -> None:
+    def body() -> tuple[int, int]:
+        ignore = struct.pack("=QQQQ", signal.SIG_IGN, 0, 0, 0)
+        for number in (32, 33):
+            libc.syscall(libc.number_of("rt_sigaction"), number, ignore, None, 8)
+        before = ignored_signals()
+        processes.reset_signals()
+        return before, ignored_signals()
+
+    before, after = apart(body, 0)
+    assert before >> 31 & 0b11 == 0b11
+    assert after == 0
+
+
+def ignored_signals() -> int:
+    with open("/proc/self/status") as lines:
+        return next(int(line.split(":")[1], 16) for line in lines if line.startswith("SigIgn:"))
 
 
 def test_oom_score_adj_is_written_and_checked() -> None:

@@ -126,6 +126,8 @@ def apply(writes: Iterable[Write]) -> None:
     try:
         for write in writes:
             try:
+                if write.usage:
+                    _check_usage(write)
                 if write.path != path:
                     # A file is opened once for all its values in a row: devices.allow takes a dozen.
                     path, fd = _reopen(fd, write.path)
@@ -136,6 +138,14 @@ def apply(writes: Iterable[Write]) -> None:
     finally:
         if fd >= 0:
             posix.close(fd)
+
+
+def _check_usage(write: Write) -> None:
+    """Refuse a limit below what is used: the kernel would kill for it (v2), or first throw out what it can (v1)."""
+    used = int(read_file(write.usage))
+    if used > int(write.value):
+        problem = f"{used} bytes are in use, and checkBeforeUpdate is set"
+        raise StepError(f"{write.where}: cannot {write.describe()}: {problem}")
 
 
 def _reopen(fd: int, path: str) -> tuple[str, int]:

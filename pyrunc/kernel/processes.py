@@ -114,8 +114,8 @@ def reset_signals() -> None:
     for signal in _signal.valid_signals():
         if signal not in (_signal.SIGKILL, _signal.SIGSTOP):
             _signal.signal(signal, _signal.SIG_DFL)
-    for signal in _OF_THE_C_LIBRARY:
-        libc.syscall(libc.number_of("rt_sigaction"), signal, _DEFAULT_ACTION, None, 8)
+    for number in _OF_THE_C_LIBRARY:
+        libc.syscall(libc.number_of("rt_sigaction"), number, _DEFAULT_ACTION, None, 8)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 

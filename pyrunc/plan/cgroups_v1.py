@@ -65,7 +65,8 @@ def _memory_limits(leaf: str, memory: Memory) -> Iterator[Write]:
     where = f"{WHERE}.memory"
     writes = []
     if limit:
-        writes.append(Write(f"{leaf}/memory.limit_in_bytes", str(limit), f"{where}.limit"))
+        usage = f"{leaf}/memory.usage_in_bytes" if memory.check_before_update and limit > 0 else ""
+        writes.append(Write(f"{leaf}/memory.limit_in_bytes", str(limit), f"{where}.limit", usage=usage))
     if swap:
         # A kernel without swap accounting lacks the file: then nothing limits swap, which is what -1 asks.
         place = f"{where}.swap" if memory.swap else f"{where}.limit"

@@ -33,7 +33,8 @@ def memory(leaf: str, memory: Memory) -> Iterator[Write | SpecError]:
         place = f"{where}.swap" if memory.swap else f"{where}.limit"
         yield Write(f"{leaf}/memory.swap.max", swap, place, optional=swap in ("0", "max"))
     if memory.limit:
-        yield Write(f"{leaf}/memory.max", _or_max(memory.limit), f"{where}.limit")
+        usage = f"{leaf}/memory.current" if memory.check_before_update and memory.limit > 0 else ""
+        yield Write(f"{leaf}/memory.max", _or_max(memory.limit), f"{where}.limit", usage=usage)
     if memory.reservation:
         yield Write(f"{leaf}/memory.low", _or_max(memory.reservation), f"{where}.reservation")
 

@@ -32,7 +32,8 @@ class Write(Record):
     """One value for one cgroup file.
 
     `optional` is for what a kernel may lack without harm: a missing file and EOPNOTSUPP are let pass.
-    `otherwise` is written instead where the file is missing, because kernels name it differently.
+    `otherwise` is written instead where the file is missing, because kernels name it differently. `usage` is a
+    file with what is used now: a value below that is refused (config-linux.md#memory, checkBeforeUpdate).
     """
 
     path: str
@@ -40,6 +41,7 @@ class Write(Record):
     where: str
     optional: bool = False
     otherwise: Write | None = None
+    usage: str = ""
 
     def describe(self) -> str:
         """Say the act in words that follow "cannot ..."."""

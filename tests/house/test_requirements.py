@@ -16,7 +16,7 @@ REQUIREMENTS: list[dict[str, Any]] = tomllib.loads((REPOSITORY / "oci-spec/requi
 ]
 TOTAL = 137
 # How many are without a test so far; a new one is no accident, and neither is one less.
-OPEN = 1
+OPEN = 0
 MEMBERS = {"number", "level", "section", "text", "meets", "tests", "note", "open"}
 CHAPTERS = {
     *("bundle.md", "runtime.md", "runtime-linux.md", "config.md", "config-linux.md", "features.md"),

@@ -343,3 +343,38 @@ def test_cgroups_that_the_container_made_are_removed_too(bundle: Bundle) -> None
 def test_controller_of_the_unified_hierarchy_on_a_hybrid_host(bundle: Bundle) -> None:
     bundle.resources(hugepageLimits=[{"pageSize": "2MB", "limit": 4 * MIB}]).create()
     assert value(bundle, "cgroup2", "hugetlb.2MB.max") == str(4 * MIB)
+
+
+# checkBeforeUpdate
+
+
+def fill(bundle: Bundle, megabytes: int) -> None:
+    """Leave a file in memory that is charged to the container's cgroup, which is made for it, with nobody in it."""
+    folder = directory(bundle, "memory")
+    folder.mkdir()
+    script = f"echo 0 > {folder}/tasks; exec dd if=/dev/zero of=/dev/shm/{bundle.token} bs=1M count={megabytes}"
+    subprocess.run(["sh", "-c", script], env=bundle.environment(), check=True, capture_output=True)
+    assert int((folder / "memory.usage_in_bytes").read_text()) > megabytes << 20
+
+
+@pytest.fixture
+def filled(bundle: Bundle) -> Iterator[Bundle]:
+    fill(bundle, 20)
+    yield bundle
+    Path("/dev/shm", bundle.token).unlink()
+    with suppress(FileNotFoundError):  # runc removes what it did not make
+        directory(bundle, "memory").rmdir()
+
+
+@pytest.mark.differs_from_runc("looks at it for cgroup v2 only")
+@pytest.mark.requires("cgroup1-memory")
+def test_limit_below_the_usage_is_refused(filled: Bundle) -> None:
+    result = filled.resources(memory={"limit": 16 << 20, "checkBeforeUpdate": True}).run("true")
+    assert result.returncode == 1
+    assert ".linux.resources.memory.limit" in result.stderr
+    assert "checkBeforeUpdate" in result.stderr
+
+
+@pytest.mark.requires("cgroup1-memory")
+def test_limit_above_the_usage_is_set(filled: Bundle) -> None:
+    filled.resources(memory={"limit": 64 << 20, "checkBeforeUpdate": True}).run("true").ok()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from pyrunc.errors import ProgramError
-from pyrunc.kernel.processes import close_range, reset_signals
+from pyrunc.kernel.processes import close_range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ def exec_program(path: str, args: tuple[str, ...], env: dict[str, str]) -> NoRet
 
     Raises ProgramError.
     """
-    # CPython ignores SIGPIPE and SIGXFSZ; ignored signals stay ignored across execve(2).
-    reset_signals()
     try:
         posix.execve(path, args, env)
     except FileNotFoundError as err:

@@ -18,7 +18,7 @@ from pyrunc.container.seal import seal
 from pyrunc.errors import ProgramError, PyruncError, StepError, SyncError, reason
 from pyrunc.kernel import flags, procfs
 from pyrunc.kernel.prctl import set_dumpable, set_pdeathsig
-from pyrunc.kernel.processes import close_range, join_session_keyring
+from pyrunc.kernel.processes import close_range, join_session_keyring, reset_signals
 from pyrunc.plan import steps
 from pyrunc.record import Record
 
@@ -256,6 +256,8 @@ def _has(plan: Plan, kind: type) -> bool:
 def _wait_and_exec(plan: Plan, inherited: Inherited, program: str, env: dict[str, str]) -> NoReturn:
     """Wait for start, then run the program; what goes wrong now is told to start, through its fifo."""
     try:
+        # CPython ignores SIGPIPE and SIGXFSZ, and ignored signals stay so across execve(2). Now, while nobody waits.
+        reset_signals()
         # We hold both ends of the fifo: a reader alone would see an end of file after each writer.
         while posix.read(inherited.start_fifo, 16) != sync.START:
             pass

@@ -61,8 +61,8 @@ def test_file_that_is_not_executable_is_passed_over(bundle: Bundle) -> None:
 
 
 def test_name_with_a_slash_is_relative_to_cwd(bundle: Bundle) -> None:
-    bundle.write("/work/tool", "#!/bin/sh\necho here\n", mode=0o755)
-    assert bundle.process(cwd="/work").run("./tool").ok().stdout == "here\n"
+    bundle.write("/opt/tool", "#!/bin/sh\necho here\n", mode=0o755)
+    assert bundle.process(cwd="/opt").run("./tool").ok().stdout == "here\n"
 
 
 def test_first_argument_is_kept_as_given(bundle: Bundle) -> None:
@@ -71,7 +71,7 @@ def test_first_argument_is_kept_as_given(bundle: Bundle) -> None:
 
 
 def test_cwd(bundle: Bundle) -> None:
-    assert bundle.mkdir("/work/deep").process(cwd="/work/deep").probe("self")["cwd"] == "/work/deep"
+    assert bundle.mkdir("/opt/deep").process(cwd="/opt/deep").probe("self")["cwd"] == "/opt/deep"
 
 
 def test_missing_cwd_is_made(bundle: Bundle) -> None:

@@ -11,7 +11,7 @@ import posix
 from errno import EBUSY, ENODEV, ENOENT, ENOTEMPTY, EOPNOTSUPP
 from time import monotonic, sleep
 
-from pyrunc.cgroups.layout import read_file, read_layout
+from pyrunc.cgroups.layout import open_tasks, read_file, read_layout
 from pyrunc.errors import CgroupError, reason
 
 TYPE_CHECKING = False
@@ -104,16 +104,7 @@ class Cgroup:
 
         The caller owns the fds. Raises CgroupError.
         """
-        fds: list[int] = []
-        for path, hierarchy in self._hierarchies.items():
-            if hierarchy.version == 1:
-                try:
-                    fds.append(posix.open(f"{path}/tasks", posix.O_WRONLY | posix.O_CLOEXEC))
-                except OSError as err:
-                    for fd in fds:
-                        posix.close(fd)
-                    raise CgroupError(f"cannot open the cgroup {path}: {reason(err)}") from err
-        return tuple(fds)
+        return open_tasks(path for path, hierarchy in self._hierarchies.items() if hierarchy.version == 1)
 
     def open_directory(self) -> int:
         """Return the fd of the v2 cgroup for clone3(CLONE_INTO_CGROUP), -1 without one.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import posix
 from errno import ENOENT, EOPNOTSUPP
 
-from pyrunc.cgroups.layout import read_file
+from pyrunc.cgroups.layout import open_tasks, read_file
 from pyrunc.errors import CgroupError, StepError, reason
 
 TYPE_CHECKING = False
@@ -180,17 +180,12 @@ def entry_fds(plan: CgroupPlan, late: bool) -> tuple[int, ...]:
     With plan.small_memory the memory cgroup is opened by late=True and all others by late=False; otherwise
     late=True opens nothing. The caller owns the fds. Raises CgroupError.
     """
-    fds: list[int] = []
-    try:
-        for each in plan.directories:
-            last = plan.small_memory and "memory" in each.hierarchy.controllers
-            if each.hierarchy.version == 1 and last == late:
-                fds.append(posix.open(f"{each.path}/tasks", posix.O_WRONLY | posix.O_CLOEXEC))
-    except OSError as err:
-        for fd in fds:
-            posix.close(fd)
-        raise CgroupError(f"cannot open the cgroup {each.path}: {reason(err)}") from err
-    return tuple(fds)
+    return open_tasks(
+        each.path
+        for each in plan.directories
+        if each.hierarchy.version == 1
+        and late == (plan.small_memory and "memory" in each.hierarchy.controllers)
+    )
 
 
 def open_directory(plan: CgroupPlan) -> int:

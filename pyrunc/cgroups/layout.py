@@ -10,6 +10,10 @@ import posix
 from pyrunc.errors import CgroupError, reason
 from pyrunc.plan.facts import CgroupLayout, Hierarchy
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _CHUNK = 65536
 
 
@@ -52,6 +56,22 @@ def read_file(path: str) -> str:
     finally:
         posix.close(fd)
     return data.decode("utf-8", "surrogateescape")
+
+
+def open_tasks(paths: Iterable[str]) -> tuple[int, ...]:
+    """Open the `tasks` files of v1 cgroups for a process that enters by itself (see creation.entry_fds).
+
+    The caller owns the fds. Raises CgroupError, with none left open.
+    """
+    fds: list[int] = []
+    for path in paths:
+        try:
+            fds.append(posix.open(f"{path}/tasks", posix.O_WRONLY | posix.O_CLOEXEC))
+        except OSError as err:
+            for fd in fds:
+                posix.close(fd)
+            raise CgroupError(f"cannot open the cgroup {path}: {reason(err)}") from err
+    return tuple(fds)
 
 
 def _own_cgroups(text: str) -> dict[tuple[str, ...], str]:

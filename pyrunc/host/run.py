@@ -49,6 +49,9 @@ def _get_ready(foreground: Foreground) -> None:
 
 def _load_the_rest() -> None:
     """Import what comes after create, while the container is being made on another cpu."""
+    import pyrunc.cgroups.control
+    import pyrunc.host.delete
+    import pyrunc.host.start  # noqa: F401 - loaded for later, not used here
 
 
 def _cgroup_of(created: Created) -> Cgroup | None:

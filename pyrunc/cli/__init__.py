@@ -8,7 +8,7 @@ import sys
 from pyrunc import __version__
 from pyrunc.cli.arguments import parse, parse_command
 from pyrunc.cli.log import Log, open_log
-from pyrunc.cli.table import COMMANDS, GLOBAL_FLAGS
+from pyrunc.cli.table import GLOBAL_FLAGS, all_commands, find
 from pyrunc.errors import ConfigError, PyruncError, UsageError
 from pyrunc.record import Record
 
@@ -57,7 +57,7 @@ def _check_rootless(options: Arguments) -> None:
 
 def _dispatch(words: list[str], options: Arguments, log: Log, whole: list[str]) -> int:
     name = words[0]
-    command = COMMANDS.get(name)
+    command = find(name)
     if command is None:
         raise UsageError(f"unknown command {name!r}")
     if any(word in ("-h", "--help") for word in words[1:]):
@@ -118,7 +118,7 @@ def _print(text: str) -> int:
 
 def _help() -> str:
     lines = ["pyrunc: an OCI runtime (runtime-spec 1.3)", "", "usage: pyrunc [global flags] COMMAND [flags] ...", ""]
-    lines += [f"  {name:10} {command.summary}" for name, command in COMMANDS.items()]
+    lines += [f"  {name:10} {command.summary}" for name, command in all_commands().items()]
     lines += ["", "global flags:"]
     lines += [f"  --{flag.name:18} {flag.help}" for flag in GLOBAL_FLAGS]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,8 @@
-"""Every command and flag, in one table: it parses the command line and prints the help."""
+"""Commands and flags as a table: it parses the command line, and prints help, man pages and completions.
+
+Here are the commands that an engine calls for every container; table_more.py has the others, which are worth a
+module of their own only because each entry here is built at every start.
+"""
 
 from __future__ import annotations
 
@@ -81,39 +85,16 @@ COMMANDS = {
         1,
         (Flag("force", "switch", "kill it first; no error if it does not exist", short="f"),),
     ),
-    "list": Command(
-        "list",
-        "list the containers of this root",
-        "",
-        0,
-        0,
-        (
-            Flag("format", "text", "table or json", short="f", default="table"),
-            Flag("quiet", "switch", "print the ids only", short="q"),
-        ),
-    ),
-    "spec": Command(
-        "spec",
-        "write a config.json to begin with",
-        "",
-        0,
-        0,
-        (
-            Flag("bundle", "text", "directory to write it to", short="b", default="."),
-            Flag("rootless", "switch", "for an ordinary user"),
-        ),
-    ),
-    "check": Command(
-        "check",
-        "say everything that is wrong with a config.json",
-        "",
-        0,
-        0,
-        (
-            Flag("bundle", "text", "directory with config.json", short="b", default="."),
-            Flag("host", "switch", "also what this host cannot do of it"),
-            Flag("json", "switch", "print a JSON document"),
-        ),
-    ),
-    "features": Command("features", "print what this runtime can do as JSON", "", 0, 0),
 }
+
+
+def find(name: str) -> Command | None:
+    """Return the command of that name, None where there is none."""
+    return COMMANDS.get(name) or all_commands().get(name)
+
+
+def all_commands() -> dict[str, Command]:
+    """Return every command by its name, in the order of the help."""
+    from pyrunc.cli.table_more import MORE_COMMANDS
+
+    return {**COMMANDS, **MORE_COMMANDS}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pyrunc.cli.arguments import Arguments, parse, parse_command
-from pyrunc.cli.table import COMMANDS, GLOBAL_FLAGS, Command, Flag
+from pyrunc.cli.table import GLOBAL_FLAGS, Command, Flag, all_commands
 from pyrunc.errors import UsageError
+
+COMMANDS = all_commands()
 
 FLAGS = (
     Flag("bundle", "text", "a directory", short="b", default="."),

@@ -14,10 +14,12 @@ from pyrunc.cli import Context, absolute, main
 from pyrunc.cli.arguments import Arguments, parse, parse_command
 from pyrunc.cli.create import order_of
 from pyrunc.cli.log import Log
-from pyrunc.cli.table import COMMANDS, GLOBAL_FLAGS
+from pyrunc.cli.table import GLOBAL_FLAGS, all_commands
 from pyrunc.errors import StateError, UsageError
 from pyrunc.host.create import Order
 from pyrunc.plan.make import Request
+
+COMMANDS = all_commands()
 
 Captured = pytest.CaptureFixture[str]
 

@@ -1,6 +1,6 @@
-"""What pyproject.toml cannot say: how bin/pyrunc is compiled, and how all modules become one file.
+"""What pyproject.toml cannot say: how bin/pyrunc is compiled, how all modules become one file, and the man pages.
 
-Both are there for speed and for the seal; without a C compiler, and in an editable install, a script takes
+The first two are there for speed and for the seal; without a C compiler, and in an editable install, a script takes
 the launcher's place and python is started twice.
 """
 
@@ -21,6 +21,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "tools"))
 
 from freeze import write_frozen, write_home  # noqa: E402
+from image import make_image  # noqa: E402
+from man import write_pages  # noqa: E402
 
 PYTHON_NAME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -37,6 +39,7 @@ class BuildModules(build_py):
     """Copy the package, then add frozen.pyc and the launcher's home of python."""
 
     home: tuple[str, ...] = ()
+    image: tuple[str, ...] = ()
 
     def run(self) -> None:
         """Build into self.build_lib."""
@@ -44,6 +47,10 @@ class BuildModules(build_py):
         if not self.editable_mode:
             write_frozen(Path(self.build_lib))
             self.home = tuple(str(file) for file in write_home(Path(self.build_lib)))
+            temporary = Path(self.get_finalized_command("build").build_temp)
+            self.image = make_image(Path(self.build_lib), temporary, INTERPRETER)
+            pages = write_pages(HERE / "build/man")
+            self.distribution.data_files = [("share/man/man8", [str(page.relative_to(HERE)) for page in pages])]
             for schema, copy in self.schemas().items():
                 self.mkpath(str(Path(copy).parent))
                 self.copy_file(str(schema), copy)
@@ -55,7 +62,7 @@ class BuildModules(build_py):
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         """Tell the installer about the file too."""
-        made = [str(Path(self.build_lib, "pyrunc/frozen.pyc")), *self.home, *self.schemas().values()]
+        made = [str(Path(self.build_lib, "pyrunc/frozen.pyc")), *self.home, *self.image, *self.schemas().values()]
         return [*super().get_outputs(include_bytecode), *made]
 
 
@@ -83,14 +90,16 @@ LINKINGS = (
 )
 
 
+INTERPRETER = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+
+
 def compile_launcher(target: Path) -> bool:
     """Compile the launcher and return whether that went well."""
-    interpreter = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
     command = [
         *shlex.split(os.environ.get("CC", "cc")),
         *("-O2", "-Wall", "-Wextra"),
         f'-DPYTHON_NAME="{PYTHON_NAME}"',
-        f'-DPYTHON_EXECUTABLE="{interpreter}"',
+        f'-DPYTHON_EXECUTABLE="{INTERPRETER}"',
         *("-o", str(target), str(HERE / "launcher/pyrunc.c")),
     ]
     for linking in LINKINGS:

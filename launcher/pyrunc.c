@@ -319,29 +319,44 @@ __attribute__((noreturn)) static void exec_sealed(const char *interpreter, char 
         "; sealed memory: ", reason(memory), NULL);
 }
 
+/* The image is a python that has imported everything already (launcher/image.c): where there is one it takes no
+   arguments of python's, and its own path tells it where its modules are. */
+static int find_image(const char *frozen, Path image)
+{
+    set_path(image, frozen, NULL);
+    *last_slash(image) = '\0';
+    set_path(image, image, "/image", NULL);
+    return call(__NR_faccessat, AT_FDCWD, image, 1 /* X_OK */) == 0;
+}
+
 static int run(char **argv, char **environment)
 {
     static Path prefix, interpreter, frozen, home;
-    /* python looks for its home from argv[0] upwards, and finds ours, SITE/pyrunc/home (pyrunc/_encodings.py). -I: no PYTHON* variables, nothing from the working directory, which
-       is the bundle. -S: no site. -B: only the installer writes .pyc files. utf8: paths are bytes in disguise,
-       whatever the locale. */
+    /* python looks for its home from argv[0] upwards, and finds ours, SITE/pyrunc/home (pyrunc/_encodings.py). -I: no
+       PYTHON* variables, nothing from the working directory, which is the bundle. -S: no site. -B: only the
+       installer writes .pyc files. utf8: paths are bytes in disguise, whatever the locale. */
     char *const fixed[] = {home, "-I", "-S", "-B", "-X", "utf8", frozen};
-    const size_t before = sizeof fixed / sizeof *fixed;
+    size_t before = sizeof fixed / sizeof *fixed;
 
     keep_stdio_open();
     find_prefix(prefix);
-    find_interpreter(prefix, interpreter);
     find_frozen(prefix, frozen);
     refuse_writable_by_all(frozen);
-    set_path(home, frozen, NULL);
-    *last_slash(home) = '\0';
-    set_path(home, home, "/home/bin/" PYTHON_NAME, NULL);
+    if (find_image(frozen, interpreter)) {
+        set_path(home, interpreter, NULL);
+        before = 1;
+    } else {
+        find_interpreter(prefix, interpreter);
+        set_path(home, frozen, NULL);
+        *last_slash(home) = '\0';
+        set_path(home, home, "/home/bin/" PYTHON_NAME, NULL);
+    }
 
     char **own = *argv == NULL ? argv : argv + 1;
     size_t count = 0;
     while (own[count] != NULL)
         count++;
-    char *arguments[before + count + 1];
+    char *arguments[sizeof fixed / sizeof *fixed + count + 1];
     for (size_t i = 0; i < before; i++)
         arguments[i] = fixed[i];
     for (size_t i = 0; i <= count; i++)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 MODULES: dict[str, tuple[int, int, bool, tuple[str, ...]]] = {}
 
 
+# The packages among them, once they are loaded into an image (launcher/contents.py).
+PACKAGES: list[ModuleType] = []
+
 # Where the standard library is, for a python that the launcher gave a home of our own (tools/freeze.py, write_home).
 STDLIB: tuple[str, ...] = ()
 
@@ -43,6 +46,10 @@ class Frozen:
         self.directory = directory
         self.fd = posix.open(file, posix.O_RDONLY | posix.O_CLOEXEC)
         self.size = posix.fstat(self.fd).st_size
+
+    def close(self) -> None:
+        """Let go of the file: all that was wanted is loaded."""
+        posix.close(self.fd)
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
         """Return where a module comes from, or None if it is not one of ours."""
@@ -98,6 +105,35 @@ def run() -> NoReturn:
     gc.disable()
     from pyrunc.cli import main
 
+    leave(main(sys.argv[1:]))
+
+
+def resume(arguments: list[str]) -> NoReturn:
+    """Run a command in the image (launcher/image.c), where all modules are loaded since it was made.
+
+    `arguments` begin with the path of the image, SITE/pyrunc/image; where sealing.py started it there is a word
+    behind that, in the place of what other interpreters keep in sys._xoptions. What belongs to a process and not to an
+    installation is made anew: where modules come from, the standard streams, what CPython does to signals.
+    """
+    import _io
+    import _signal
+
+    from pyrunc.cli import main
+
+    path, _, mark = arguments[0].partition("?")
+    if mark:
+        sys._xoptions["pyrunc_sealed"] = True
+    site = path.removesuffix("pyrunc/image")
+    sys.argv = ["pyrunc", *arguments[1:]]
+    sys.path[:] = [*STDLIB, site]
+    for package in PACKAGES:
+        package.__path__ = [site + package.__name__.replace(".", "/")]
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    sys.stdin = _io.open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stdout = _io.open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stderr = _io.open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
     leave(main(sys.argv[1:]))
 
 

@@ -106,11 +106,18 @@ def reexec_sealed(argv: Sequence[str]) -> NoReturn:
 def reexec_isolated(argv: Sequence[str]) -> NoReturn:
     """Become an isolated interpreter (-I -S) that runs `pyrunc ARGV...`, not sealed. Raises OSError."""
     interpreter = posix.readlink(_EXE)
-    posix.execve(interpreter, [*_arguments(interpreter), *argv], posix.environ)
+    posix.execve(interpreter, [*isolated(interpreter), *argv], posix.environ)
+
+
+def isolated(interpreter: str) -> list[str]:
+    """Return the command line that makes an interpreter run pyrunc, isolated; what `pyrunc` is told comes behind it."""
+    return _arguments(interpreter)
 
 
 def _arguments(interpreter: str, *options: str) -> list[str]:
     """Return the interpreter's own command line; launcher/pyrunc.c says why each flag is there."""
+    if "_syscall" in sys.builtin_module_names:  # the image, launcher/image.c: see _start.resume
+        return [interpreter + ("?sealed" if options else "")]
     flags = [interpreter, "-I", "-S", "-B", "-X", "utf8", *options]
     package: str = sys.modules["pyrunc"].__path__[0]
     if posix.access(f"{package}/frozen.pyc", posix.R_OK):

@@ -12,11 +12,15 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests import lanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,14 +32,17 @@ OFFICIAL = REPOSITORY.parent / "shared/oci/schema"
 MARKERS = (
     "requires(*names): features of the host that the test needs; skipped without, and fails in CI",
     "differs_from_runc(reason, strict=True): with --runtime=runc the test must fail, for this reason",
+    "vm(*users): the test runs in the VM lane too, as root, or as what is named of root and user (tests/lanes.py)",
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare `--runtime`."""
+    """Declare our options."""
     parser.addoption(
         "--runtime", metavar="PATH", help="runtime that the scenario tests drive: a path or a name in PATH"
     )
+    parser.addoption("--lane", choices=("root", "user", "all"), help="only the tests of the VM lane, in the VM")
+    parser.addoption("--part", metavar="N/COUNT", default="1/1", help="only this part of the tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -88,7 +95,8 @@ def _asked_name(asked: str) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Turn differs_from_runc into a strict xfail when it is runc that is being driven."""
+    """Choose the tests; turn differs_from_runc into a strict xfail when it is runc that is being driven."""
+    lanes.choose(config, items)
     asked = config.getoption("--runtime")
     if not asked or _asked_name(asked) != "runc":
         return
@@ -100,7 +108,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or fail in CI, a test whose host lacks what it requires."""
-    names = [name for marker in item.iter_markers("requires") for name in marker.args]
+    names = lanes.requirements(item)
+    elsewhere = [name for name in names if lanes.has(name) and not host_has(name)]
+    if elsewhere and not item.config.getoption("--lane"):
+        pytest.skip(f"runs in the VM lane (make test-vm), which has {', '.join(elsewhere)}")
     demand(*names)
 
 
@@ -117,9 +128,13 @@ def demand(*names: str) -> None:
 def host_has(name: str) -> bool:
     """Tell whether the host has a feature, by trying it; `cgroup1-X` and `cgroup2-X` want controller X.
 
+    `cgroup-X` is content with either, X being the name on v1.
+
     Raises KeyError for a name that no probe knows: a misspelt requirement must not skip for ever.
     """
     version, _, controller = name.partition("-")
+    if version == "cgroup" and controller:
+        return host_has(f"cgroup1-{controller}") or host_has(f"cgroup2-{NAMES_ON_V2.get(controller, controller)}")
     if controller and version in CGROUP_TYPES:
         return _can_make_cgroup(CGROUP_TYPES[version], controller)
     return PROBES[name]()
@@ -152,11 +167,25 @@ def _controllers(mount: str, rest: str) -> list[str]:
     return rest.split()[2].split(",")
 
 
+def _has_own_cgroup() -> bool:
+    """Tell whether we are an ordinary user whom systemd lets make cgroups below our own, on plain v2."""
+    if os.geteuid() == 0 or not Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        return False
+    own = Path("/proc/self/cgroup").read_text().strip().removeprefix("0::")
+    return os.access(f"/sys/fs/cgroup{own}/cgroup.procs", os.W_OK)
+
+
 def _can_compile() -> bool:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
         source.write_text("int main(void) { return 0; }\n")
         return _works("gcc", "-static", "-o", f"{folder}/probe", str(source)) and _works(f"{folder}/probe")
+
+
+def _can_make_image() -> bool:
+    """launcher/image.c knows CPython 3.11 and links its archive, which comes with the headers."""
+    archive = Path(sysconfig.get_config_var("LIBPL") or "", sysconfig.get_config_var("LIBRARY") or "")
+    return sys.version_info[:2] == (3, 11) and archive.is_file() and _can_compile()
 
 
 def _has_seccomp() -> bool:
@@ -206,11 +235,16 @@ SUBORDINATE = [
     ' exec setpriv --reuid nobody --regid nogroup --clear-groups "$@"',
     "sh",
 ]
+NAMES_ON_V2 = {"blkio": "io"}
 CGROUP_TYPES = {"cgroup1": "cgroup", "cgroup2": "cgroup2"}
 
 PROBES: dict[str, Callable[[], bool]] = {
     "root": lambda: _works("unshare", "-m", "mount", "-t", "tmpfs", "t", "/mnt"),
     "cgroup2": lambda: _can_make_cgroup("cgroup2", "memory"),
+    "systemd": lambda: os.path.isdir("/run/systemd/system"),  # sd_booted(3)
+    "delegation": _has_own_cgroup,
+    "apparmor": lambda: _works("aa-enabled", "--quiet") and bool(shutil.which("apparmor_parser")),
+    "criu": lambda: _works("criu", "check"),
     "userns": lambda: _works("unshare", "-U", "--map-root-user", "true"),
     "timens": lambda: _works("unshare", "-T", "true"),
     "overlay": _can_mount_overlay,
@@ -220,10 +254,18 @@ PROBES: dict[str, Callable[[], bool]] = {
     "idmapped-overlay": _can_map_overlay,
     "landlock": _has_landlock,
     "gcc": _can_compile,
+    "libpython": _can_make_image,
     "shared_oci": (OFFICIAL / "config-schema.json").is_file,
     "busybox": lambda: _works("busybox", "true"),
     "runc": lambda: _works("runc", "--version"),
     "crun": lambda: _works("crun", "--version"),
+    "loop": lambda: _works("losetup", "--find"),
+    "bash": lambda: _works("bash", "--version"),
+    "groff": lambda: _works("groff", "--version"),
+    "mandoc": lambda: _works("mandoc", "-T", "lint", "/dev/null") or _works("mandoc", "-T", "ascii", "/dev/null"),
+    "zsh": lambda: _works("zsh", "--version"),
+    "fish": lambda: _works("fish", "--version"),
+    "procps": lambda: _works("ps", "--version"),  # busybox' ps does not know the flag
     "strace": lambda: _works("strace", "true"),
     "unprivileged-user": lambda: _works("unshare", "-U", "--map-root-user", "true", user=NOBODY),
     "newuidmap": lambda: _works(*SUBORDINATE, "unshare", "-U", "--map-auto", "--map-root-user", "true"),

@@ -67,7 +67,7 @@ def _key(profile: Seccomp) -> str:
     """Name a program by all that decides it: the profile, and who compiles it for what."""
     from _blake2 import blake2b
 
-    from pyrunc.kernel.seccomp import library_version
+    from pyrunc.kernel.libseccomp import library_version
 
     made_by = f"{_GENERATION} {library_version()} {posix.uname().machine} "
     return blake2b((made_by + repr(profile)).encode(), digest_size=32).hexdigest()

@@ -12,6 +12,7 @@ from pyrunc.kernel.flags import (
     BPF_CGROUP_DEVICE,
     BPF_F_ALLOW_MULTI,
     BPF_F_REPLACE,
+    BPF_OBJ_GET_INFO_BY_FD,
     BPF_PROG_ATTACH,
     BPF_PROG_DETACH,
     BPF_PROG_GET_FD_BY_ID,
@@ -24,6 +25,8 @@ INSTRUCTION_SIZE = 8
 _LICENSE = b"Apache-2.0\0"  # only helpers marked GPL ask for another, and device programs call none
 _NAME = b"pyrunc_devices"
 _LOG_SIZE = 65536
+# struct bpf_prog_info up to its name, which begins at 64.
+_INFO_SIZE, _NAME_AT = 80, 64
 _PROGRAMS_MAX = 64  # what the kernel lets be attached to one cgroup
 
 
@@ -78,6 +81,16 @@ def open_program(program_id: int) -> int:
     """
     attributes = bytearray(_struct.pack("=3I", program_id, 0, 0))
     return libc.syscall(libc.number_of("bpf"), BPF_PROG_GET_FD_BY_ID, attributes, len(attributes))
+
+
+def is_ours(prog_fd: int) -> bool:
+    """Tell whether a program has the name that load_device_program gives: BPF_OBJ_GET_INFO_BY_FD.
+
+    systemd attaches device programs of its own to the same cgroups. Raises OSError.
+    """
+    info = bytearray(_INFO_SIZE)
+    _bpf(BPF_OBJ_GET_INFO_BY_FD, "=IIQ", prog_fd, len(info), libc.address_of(info))
+    return info[_NAME_AT:].rstrip(b"\0") == _NAME
 
 
 def _bpf(command: int, layout: str, *values: int) -> bytearray:

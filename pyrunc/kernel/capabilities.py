@@ -5,8 +5,6 @@ from __future__ import annotations
 import _struct
 import errno
 
-import _prctl
-
 from pyrunc.kernel import libc
 from pyrunc.kernel.flags import (
     PR_CAP_AMBIENT,
@@ -78,13 +76,13 @@ def set_sets(effective: Collection[int], permitted: Collection[int], inheritable
     sets = [_mask(each) for each in (effective, permitted, inheritable)]
     low = [mask & 0xFFFFFFFF for mask in sets]
     high = [mask >> 32 for mask in sets]
-    libc.capset(_struct.pack("=Ii", _VERSION_3, 0), _struct.pack("=6I", *low, *high))
+    libc.named("capset", _struct.pack("=Ii", _VERSION_3, 0), _struct.pack("=6I", *low, *high))
 
 
 def get_sets() -> Sets:
     """Return capget(2) of this thread."""
     data = bytearray(24)
-    libc.capget(bytearray(_struct.pack("=Ii", _VERSION_3, 0)), data)
+    libc.named("capget", bytearray(_struct.pack("=Ii", _VERSION_3, 0)), data)
     words = _struct.unpack("=6I", data)
     return Sets(*(_numbers(words[n] | words[n + 3] << 32) for n in range(3)))
 
@@ -124,11 +122,7 @@ def _is_known(capability: int) -> bool:
 
 
 def _drop(capability: int) -> None:
-    """python-prctl refuses numbers above those of the libcap it was built with, which a newer kernel has."""
-    if capability <= _prctl.CAP_LAST_CAP:
-        _prctl.prctl(PR_CAPBSET_DROP, capability)
-    else:
-        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    libc.prctl(PR_CAPBSET_DROP, capability)
 
 
 def _mask(capabilities: Collection[int]) -> int:

@@ -34,9 +34,8 @@ def set_filesystem_ids(uid: int, gid: int) -> None:
     from pyrunc.kernel import libc
 
     for name, number in (("setfsgid", gid), ("setfsuid", uid)):
-        change = libc.declare(name, libc.c_uint, check=libc.unchecked)
-        change(number)
-        if change(number) != number:
+        libc.named(name, number)
+        if libc.named(name, number) != number:
             raise OSError(errno.EPERM, f"{name} to {number} was refused")
 
 

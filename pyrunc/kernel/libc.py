@@ -1,169 +1,26 @@
-"""The door to the C library: the only user of _ctypes.
+"""The door to the kernel: system calls by number, each of which raises OSError when it fails.
 
-`_ctypes` is the C half of ctypes. Its Python half would import os and cost 3 ms at start-up for
-conveniences that a few dozen prototypes do not need. Every function declared here raises OSError(errno,
-text) by itself, so that nobody can forget to look at a result. There are no callbacks: those need writable
-and executable memory.
+In the image (launcher/image.c) the interpreter itself has a module for that. Any other interpreter goes through the
+C library's syscall(2), by way of _ctypes, which takes a millisecond more to load.
 """
 
 from __future__ import annotations
 
-import _ctypes
 import errno
 import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     Argument = int | str | bytes | bytearray | None
 
+try:
+    from _syscall import address_of as address_of
+    from _syscall import call
+except ImportError:
+    from pyrunc.kernel.library import address_of as address_of
+    from pyrunc.kernel.library import syscall as call
 
-class c_int(_ctypes._SimpleCData):  # type: ignore[type-arg]
-    """An int; out of range Python ints are cut silently, so flags are declared c_ulong."""
-
-    _type_ = "i"
-
-
-class c_uint(_ctypes._SimpleCData):  # type: ignore[type-arg]
-    """An unsigned int."""
-
-    _type_ = "I"
-
-
-class c_long(_ctypes._SimpleCData):  # type: ignore[type-arg]
-    """A long."""
-
-    _type_ = "l"
-
-
-class c_ulong(_ctypes._SimpleCData):  # type: ignore[type-arg]
-    """An unsigned long, as most flag arguments are."""
-
-    _type_ = "L"
-
-
-class c_pointer(_ctypes._SimpleCData):  # type: ignore[type-arg]
-    """Any pointer: bytes, a bytearray, a str (encoded), None for NULL, or an address.
-
-    As a result: an address.
-    """
-
-    _type_ = "P"
-
-
-class _c_char(_ctypes._SimpleCData):  # type: ignore[type-arg]
-    _type_ = "c"
-
-
-class _Function(_ctypes.CFuncPtr):
-    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
-    _restype_ = c_int
-
-
-def encoded(text: str) -> bytes:
-    """Return a path or a string as the bytes the kernel gets; surrogates stand for bytes that are not UTF-8.
-
-    Raises OSError(EINVAL) for a NUL, at which C would silently cut the string (CVE-2021-43784's class).
-    """
-    if "\0" in text:
-        raise OSError(errno.EINVAL, f"{text!r} has a NUL in it")
-    return text.encode("utf-8", "surrogateescape")
-
-
-def address_of(buffer: bytearray) -> int:
-    """Return the address of a buffer, for structures that hold pointers.
-
-    The caller must keep the bytearray alive, and its size unchanged, until the call is over.
-    """
-    return _ctypes.addressof(_c_char.from_buffer(buffer))
-
-
-def open_library(soname: str) -> int:
-    """dlopen(3) of a library by its soname, found as the loader finds it; returns a handle for declare.
-
-    Raises OSError with the loader's text. Never inside a container: its libraries are not to be trusted.
-    """
-    return _ctypes.dlopen(soname, posix.RTLD_NOW)
-
-
-def _check_errno(result: int, _function: object, _arguments: object) -> int:
-    if result == -1:
-        number = _ctypes.get_errno()
-        raise OSError(number, posix.strerror(number))
-    return result
-
-
-def check_negative(result: int, _function: object, _arguments: object) -> int:
-    """Check for the convention of libseccomp and of the kernel itself: a negative result is minus errno."""
-    if result < 0:
-        raise OSError(-result, posix.strerror(-result))
-    return result
-
-
-def check_pointer(result: int | None, _function: object, _arguments: object) -> int:
-    """Check for functions that return NULL when they fail without saying why: ENOMEM."""
-    if result is None:
-        raise OSError(errno.ENOMEM, posix.strerror(errno.ENOMEM))
-    return result
-
-
-def unchecked(result: int, _function: object, _arguments: object) -> int:
-    """Check for functions that cannot fail, or whose result says so in a way of its own."""
-    return result
-
-
-def _argument(value: Argument) -> object:
-    if isinstance(value, str):
-        return encoded(value)
-    if isinstance(value, bytearray):
-        return _ctypes.byref(_c_char.from_buffer(value))  # pins the buffer while the argument lives
-    return value
-
-
-# None: the program itself, whose symbols include those of the C library it is linked with.
-_PROGRAM = _ctypes.dlopen(None, posix.RTLD_NOW)  # type: ignore[arg-type]
-
-
-def declare(
-    name: str,
-    *argtypes: type,
-    restype: type = c_int,
-    check: Callable[..., int] = _check_errno,
-    library: int = _PROGRAM,
-) -> Callable[..., int]:
-    """Return a C function that raises OSError when it fails. Arguments are converted as c_pointer says.
-
-    Raises OSError when the library has no such function.
-    """
-    function = _Function(_ctypes.dlsym(library, name))
-    function.argtypes = argtypes
-    function.restype = restype
-    function.errcheck = check  # type: ignore[assignment]
-
-    def call(*arguments: Argument) -> int:
-        result: int = function(*map(_argument, arguments))
-        return result
-
-    return call
-
-
-mount = declare("mount", c_pointer, c_pointer, c_pointer, c_ulong, c_pointer)
-umount2 = declare("umount2", c_pointer, c_int)
-setns = declare("setns", c_int, c_int)
-unshare = declare("unshare", c_int)
-sethostname = declare("sethostname", c_pointer, c_ulong)
-setdomainname = declare("setdomainname", c_pointer, c_ulong)
-personality = declare("personality", c_ulong)
-prctl = declare("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
-prlimit = declare("prlimit", c_int, c_int, c_pointer, c_pointer)
-capset = declare("capset", c_pointer, c_pointer)
-capget = declare("capget", c_pointer, c_pointer)
-fstatfs = declare("fstatfs", c_int, c_pointer)
-# Every argument is declared a pointer, which takes ints too, negative ones included, and never cuts them.
-_syscall = declare("syscall", c_long, *[c_pointer] * 6, restype=c_long)
-
-# System calls the C library has no function for. From 424 on the numbers are those of all architectures.
+# System calls whose numbers, from 424 on, are those of all architectures.
 PIDFD_SEND_SIGNAL = 424
 OPEN_TREE = 428
 MOVE_MOUNT = 429
@@ -179,24 +36,52 @@ PIDFD_GETFD = 438
 MOUNT_SETATTR = 442
 
 _GENERIC = {
-    "pivot_root": 41,
+    "bpf": 280,
+    "capget": 90,
+    "capset": 91,
+    "fstatfs": 44,
     "ioprio_set": 30,
     "keyctl": 219,
+    "mount": 40,
+    "personality": 92,
+    "pivot_root": 41,
+    "prctl": 167,
+    "prlimit64": 261,
     "rt_sigaction": 134,
-    "set_mempolicy": 237,
     "sched_setattr": 274,
     "seccomp": 277,
-    "bpf": 280,
+    "set_mempolicy": 237,
+    "setdomainname": 162,
+    "setfsgid": 152,
+    "setfsuid": 151,
+    "sethostname": 161,
+    "setns": 268,
+    "umount2": 39,
+    "unshare": 97,
 }
 _X86_64 = {
-    "pivot_root": 155,
+    "bpf": 321,
+    "capget": 125,
+    "capset": 126,
+    "fstatfs": 138,
     "ioprio_set": 251,
     "keyctl": 250,
+    "mount": 165,
+    "personality": 135,
+    "pivot_root": 155,
+    "prctl": 157,
+    "prlimit64": 302,
     "rt_sigaction": 13,
-    "set_mempolicy": 238,
     "sched_setattr": 314,
     "seccomp": 317,
-    "bpf": 321,
+    "set_mempolicy": 238,
+    "setdomainname": 171,
+    "setfsgid": 123,
+    "setfsuid": 122,
+    "sethostname": 170,
+    "setns": 308,
+    "umount2": 166,
+    "unshare": 272,
 }
 _NUMBERS = {
     "x86_64": _X86_64,
@@ -206,6 +91,9 @@ _NUMBERS = {
     "riscv64": _GENERIC,
     "loongarch64": _GENERIC,
 }
+
+
+NAMES = tuple(_GENERIC)
 
 
 def number_of(name: str) -> int:
@@ -219,6 +107,55 @@ def number_of(name: str) -> int:
     return numbers[name]
 
 
+def encoded(text: str) -> bytes:
+    """Return a path or a string as the bytes the kernel gets; surrogates stand for bytes that are not UTF-8.
+
+    Raises OSError(EINVAL) for a NUL, at which C would silently cut the string (CVE-2021-43784's class).
+    """
+    if "\0" in text:
+        raise OSError(errno.EINVAL, f"{text!r} has a NUL in it")
+    return text.encode("utf-8", "surrogateescape")
+
+
 def syscall(number: int, *arguments: Argument) -> int:
-    """syscall(2). Arguments that are not given are 0, which several calls demand of those they do not use."""
-    return _syscall(number, *arguments, *(0,) * (6 - len(arguments)))
+    """syscall(2): ints, None for NULL, str (encoded), bytes, or a bytearray for the kernel to write into.
+
+    Arguments that are not given are 0, which several calls demand of those they do not use. Raises OSError.
+    """
+    result: int = call(number, *[encoded(each) if isinstance(each, str) else each for each in arguments])
+    return result
+
+
+def named(name: str, *arguments: Argument) -> int:
+    """Make a system call by its name, one of those that number_of knows. Raises OSError."""
+    return syscall(number_of(name), *arguments)
+
+
+def mount(source: str | None, target: str, fstype: str | None, flags: int, data: str | None) -> None:
+    """mount(2)."""
+    named("mount", source, target, fstype, flags, data)
+
+
+def umount2(target: str, flags: int) -> None:
+    """umount2(2)."""
+    named("umount2", target, flags)
+
+
+def setns(fd: int, nstype: int) -> None:
+    """setns(2)."""
+    named("setns", fd, nstype)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    named("unshare", flags)
+
+
+def prctl(option: int, first: Argument = 0, second: int = 0, third: int = 0, fourth: Argument = 0) -> int:
+    """prctl(2)."""
+    return named("prctl", option, first, second, third, fourth)
+
+
+def prlimit(pid: int, resource: int, new: bytes | None, old: bytearray | None) -> None:
+    """prlimit(2); both are struct rlimit64."""
+    named("prlimit64", pid, resource, new, old)

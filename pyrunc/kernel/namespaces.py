@@ -7,7 +7,14 @@ import fcntl
 import posix
 
 from pyrunc.kernel import libc
-from pyrunc.kernel.flags import CLONE_INTO_CGROUP, CLONE_PIDFD, NS_GET_NSTYPE, NS_GET_USERNS
+from pyrunc.kernel.flags import (
+    CLONE_INTO_CGROUP,
+    CLONE_PIDFD,
+    NAMESPACES,
+    NS_GET_NSTYPE,
+    NS_GET_USERNS,
+    PROC_NAMES,
+)
 
 _SIGCHLD = 17
 
@@ -72,13 +79,31 @@ def same(fd: int, other: int) -> bool:
     return (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)
 
 
+def foreign(pid: int) -> int:
+    """Return the CLONE_NEW* flags of those namespaces in which a process is and we are not.
+
+    They are compared by /proc/PID/ns, so the answer holds for as long as the pid is that process's: setns of its
+    pidfd right after this has succeeded proves that it was. Raises OSError, FileNotFoundError if it is gone.
+    """
+    found = 0
+    for kind, flag in NAMESPACES.items():
+        try:
+            ours = posix.stat(f"/proc/self/ns/{PROC_NAMES[kind]}")
+        except FileNotFoundError:
+            continue  # a kind that this kernel does not have
+        theirs = posix.stat(f"/proc/{pid}/ns/{PROC_NAMES[kind]}")
+        if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
+            found |= flag
+    return found
+
+
 def sethostname(name: str) -> None:
     """sethostname(2), for this uts namespace. Raises OSError; EINVAL over 64 bytes."""
     data = libc.encoded(name)
-    libc.sethostname(data, len(data))
+    libc.named("sethostname", data, len(data))
 
 
 def setdomainname(name: str) -> None:
     """setdomainname(2), the NIS domain of this uts namespace. Raises OSError; EINVAL over 64 bytes."""
     data = libc.encoded(name)
-    libc.setdomainname(data, len(data))
+    libc.named("setdomainname", data, len(data))

@@ -118,7 +118,7 @@ def real_path_of(fd: int, proc_fd: int = -1) -> str:
 def filesystem_type(fd: int) -> int:
     """Return f_type of fstatfs(2), such as PROC_SUPER_MAGIC: the one thing a mount cannot fake."""
     status = bytearray(256)  # struct statfs has 120 bytes; f_type comes first, as a long
-    libc.fstatfs(fd, status)
+    libc.named("fstatfs", fd, status)
     (kind,) = _struct.unpack_from("l", status)
     return int(kind)
 

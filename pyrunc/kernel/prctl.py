@@ -1,12 +1,10 @@
-"""What a process says about itself with prctl(2), through python-prctl's C half.
-
-python-prctl's own module would import os; `_prctl` alone costs about a millisecond and raises OSError itself.
-"""
+"""What a process says about itself with prctl(2)."""
 
 from __future__ import annotations
 
-import _prctl
+import _struct
 
+from pyrunc.kernel import libc
 from pyrunc.kernel.flags import (
     PR_GET_CHILD_SUBREAPER,
     PR_GET_DUMPABLE,
@@ -26,12 +24,12 @@ from pyrunc.kernel.flags import (
 
 def no_new_privs() -> None:
     """PR_SET_NO_NEW_PRIVS: no execve(2) from here on gains privileges; cannot be undone. Raises OSError."""
-    _prctl.prctl(PR_SET_NO_NEW_PRIVS, 1)
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def has_no_new_privs() -> bool:
     """PR_GET_NO_NEW_PRIVS."""
-    return bool(_prctl.prctl(PR_GET_NO_NEW_PRIVS))
+    return bool(libc.prctl(PR_GET_NO_NEW_PRIVS))
 
 
 def set_dumpable(dumpable: bool) -> None:
@@ -39,12 +37,12 @@ def set_dumpable(dumpable: bool) -> None:
 
     The files in /proc/self then belong to root. execve(2) and changes of ids reset it. Raises OSError.
     """
-    _prctl.prctl(PR_SET_DUMPABLE, int(dumpable))
+    libc.prctl(PR_SET_DUMPABLE, int(dumpable))
 
 
 def dumpable() -> bool:
     """PR_GET_DUMPABLE."""
-    return int(_prctl.prctl(PR_GET_DUMPABLE)) == 1
+    return libc.prctl(PR_GET_DUMPABLE) == 1
 
 
 def set_pdeathsig(signal: int) -> None:
@@ -53,12 +51,12 @@ def set_pdeathsig(signal: int) -> None:
     Changing ids or capabilities clears it, so set it again after; compare getppid(2), for it may be dead
     already.
     """
-    _prctl.prctl(PR_SET_PDEATHSIG, signal)
+    libc.prctl(PR_SET_PDEATHSIG, signal)
 
 
 def pdeathsig() -> int:
     """PR_GET_PDEATHSIG."""
-    return int(_prctl.prctl(PR_GET_PDEATHSIG))
+    return _told(PR_GET_PDEATHSIG)
 
 
 def keep_capabilities(keep: bool) -> None:
@@ -66,34 +64,43 @@ def keep_capabilities(keep: bool) -> None:
 
     Raises OSError.
     """
-    _prctl.prctl(PR_SET_KEEPCAPS, int(keep))
+    libc.prctl(PR_SET_KEEPCAPS, int(keep))
 
 
 def set_securebits(bits: int) -> None:
     """PR_SET_SECUREBITS, see capabilities(7); needs CAP_SETPCAP. Raises OSError."""
-    _prctl.prctl(PR_SET_SECUREBITS, bits)
+    libc.prctl(PR_SET_SECUREBITS, bits)
 
 
 def securebits() -> int:
     """PR_GET_SECUREBITS."""
-    return int(_prctl.prctl(PR_GET_SECUREBITS))
+    return libc.prctl(PR_GET_SECUREBITS)
 
 
 def set_name(name: str) -> None:
     """PR_SET_NAME: the name of this thread in /proc/PID/comm, cut at 15 bytes. Raises OSError."""
-    _prctl.prctl(PR_SET_NAME, name)
+    libc.prctl(PR_SET_NAME, name)
 
 
 def name() -> str:
     """PR_GET_NAME."""
-    return str(_prctl.prctl(PR_GET_NAME))
+    buffer = bytearray(16)
+    libc.prctl(PR_GET_NAME, buffer)
+    return bytes(buffer).rstrip(b"\0").decode("utf-8", "surrogateescape")
 
 
 def set_child_subreaper(reap: bool) -> None:
     """PR_SET_CHILD_SUBREAPER: orphans among our descendants become our children. Raises OSError."""
-    _prctl.prctl(PR_SET_CHILD_SUBREAPER, int(reap))
+    libc.prctl(PR_SET_CHILD_SUBREAPER, int(reap))
 
 
 def child_subreaper() -> bool:
     """PR_GET_CHILD_SUBREAPER."""
-    return bool(_prctl.prctl(PR_GET_CHILD_SUBREAPER))
+    return bool(_told(PR_GET_CHILD_SUBREAPER))
+
+
+def _told(option: int) -> int:
+    """Ask with one of the options that answer into an int of ours."""
+    answer = bytearray(4)
+    libc.prctl(option, answer)
+    return int(_struct.unpack("i", answer)[0])

@@ -22,14 +22,17 @@ else:
     import _signal  # signal would import enum
 
 OUTPUT_KEPT = 4096
-"""How many bytes at the end of a program's output run_program keeps."""
+"""How many bytes at the end of a program's output run_program keeps unless told."""
 
 # glibc keeps these two for itself and does not let signal(2) near them, but its own posix_spawn(3) leaves them ignored
 # in whom it starts (make, for one), and so in all that those start.
 _OF_THE_C_LIBRARY = (32, 33)
 _DEFAULT_ACTION = bytes(32)  # the kernel's struct sigaction: SIG_DFL, no flags, no restorer, empty mask
 
-_KEYCTL_JOIN_SESSION_KEYRING = 1
+_KEYCTL_JOIN_SESSION_KEYRING, _KEYCTL_SETPERM = 1, 5
+# keyctl_setperm(3): what a new session keyring has (all for its possessor; view, read and link for its user), and
+# search for its user, without which it cannot be joined by its name.
+_TO_BE_JOINED = 0x3F1B0000
 _O_PATH = 0o10000000
 _PIPE_SIZE = 65536  # pipe(7), default capacity
 _INT_MAX = 2**31 - 1
@@ -55,11 +58,13 @@ def run_program(
     stdin: bytes,
     timeout: float | None,
     cwd: str = "",
+    kept: int = OUTPUT_KEPT,
 ) -> Outcome:
     """Run a program to its end, with exactly this environment, and return its Outcome.
 
-    It gets default signals, a process group of its own, `stdin` on a pipe, and one pipe for stdout and
-    stderr. After `timeout` seconds the group is killed. Entries of `env` without "=" are left out. Raises
+    Of its output the last `kept` bytes are in it. It gets default signals, a process group of its own, `stdin`
+    on a pipe, and one pipe for stdout and stderr. After `timeout` seconds the group is killed. Entries of `env`
+    without "=" are left out. Raises
     OSError when it cannot be started (posix_spawn(3)). SIGCHLD must not be ignored by the caller, and
     descriptors that the caller's caller leaked must have been marked close-on-exec.
     """
@@ -67,7 +72,7 @@ def run_program(
         pid = _spawn(path, argv, _mapping(env), pipes, cwd)
         try:
             pidfd = pipes.add(posix.pidfd_open(pid))
-            output, timed_out = _attend(pid, pidfd, pipes, stdin, timeout)
+            output, timed_out = _attend(pid, pidfd, pipes, stdin, timeout, kept)
         except BaseException:  # an interrupt must not leave it running, nor a zombie
             _kill_group(pid)
             posix.waitpid(pid, 0)
@@ -134,7 +139,7 @@ def set_oom_score_adj(value: int) -> None:
 
 def personality(domain: int) -> None:
     """personality(2): the execution domain, PERSONALITY and flags. Raises OSError."""
-    libc.personality(domain)
+    libc.named("personality", domain)
 
 
 def join_session_keyring(name: str) -> int:
@@ -146,11 +151,26 @@ def join_session_keyring(name: str) -> int:
     return libc.syscall(libc.number_of("keyctl"), _KEYCTL_JOIN_SESSION_KEYRING, name)
 
 
+def let_keyring_be_joined(serial: int) -> None:
+    """keyctl(2) KEYCTL_SETPERM: let other processes of the keyring's user join it by name. Raises OSError."""
+    libc.syscall(libc.number_of("keyctl"), _KEYCTL_SETPERM, serial, _TO_BE_JOINED)
+
+
 def _mapping(env: Mapping[str, str] | tuple[str, ...]) -> Mapping[str, str]:
     if not isinstance(env, tuple):
         return env
     pairs = (entry.partition("=") for entry in env)
     return {key: value for key, equals, value in pairs if key and equals}
+
+
+def spawn(argv: tuple[str, ...], env: Mapping[bytes, bytes], descriptors: Mapping[int, int]) -> int:
+    """Start a program, with default signals, that has copies of our descriptors: number there -> number here.
+
+    No number there may be one of those here. Returns its pid; the caller waits for it. Raises OSError (posix_spawn(3)).
+    """
+    copies = [(posix.POSIX_SPAWN_DUP2, ours, number) for number, ours in descriptors.items()]
+    signals = _signal.valid_signals()
+    return posix.posix_spawn(argv[0], argv, env, file_actions=copies, setsigmask=(), setsigdef=signals)
 
 
 class _Pipes:
@@ -212,7 +232,9 @@ def _spawn(path: str, argv: tuple[str, ...], env: Mapping[str, str], pipes: _Pip
             posix.fchdir(here)
 
 
-def _attend(pid: int, pidfd: int, pipes: _Pipes, stdin: bytes, timeout: float | None) -> tuple[bytes, bool]:
+def _attend(
+    pid: int, pidfd: int, pipes: _Pipes, stdin: bytes, timeout: float | None, size: int
+) -> tuple[bytes, bool]:
     """Feed and drain a program until it ends; its own end counts, since a daemon may hold on to the pipes."""
     deadline = None if timeout is None else time.monotonic() + timeout
     poll = select.poll()
@@ -227,7 +249,7 @@ def _attend(pid: int, pidfd: int, pipes: _Pipes, stdin: bytes, timeout: float | 
             _kill_group(pid)
             timed_out, deadline = True, None
         if pipes.output in ready:
-            kept = (kept + posix.read(pipes.output, _PIPE_SIZE))[-OUTPUT_KEPT:]
+            kept = (kept + posix.read(pipes.output, _PIPE_SIZE))[-size:]
         if pipes.stdin in ready:
             stdin = stdin[posix.write(pipes.stdin, stdin) :]
             if not stdin:

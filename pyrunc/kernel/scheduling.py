@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _IOPRIO_WHO_PROCESS = 1
 _IOPRIO_CLASS_SHIFT = 13
 _PR_SCHED_CORE = 62  # Documentation/admin-guide/hw-vuln/core-scheduling.rst
-_CORE_GET, _CORE_CREATE = 0, 1
+_CORE_GET, _CORE_CREATE, _CORE_SHARE_FROM = 0, 1, 3
 _CORE_THREAD, _CORE_THREAD_GROUP = 0, 1
 
 
@@ -26,15 +26,21 @@ def set_scheduler(
     deadline: int = 0,
     period: int = 0,
 ) -> None:
-    """sched_setattr(2) of this thread; the three times are nanoseconds, for SCHED_DEADLINE. Raises OSError.
+    """sched_setattr(2) of this thread; the three times are nanoseconds, for SCHED_DEADLINE.
 
-    EPERM without CAP_SYS_NICE, EBUSY when the processors cannot meet the deadline.
+    Raises OSError: EPERM without CAP_SYS_NICE, EBUSY when the processors cannot meet the deadline.
+    """
+    set_scheduler_of(0, policy, flags, nice, priority, runtime, deadline, period)
+
+
+def set_scheduler_of(pid: int, policy: int, flags: int, *values: int) -> None:
+    """sched_setattr(2) of another process: nice, priority, runtime, deadline and period as in set_scheduler.
+
+    Raises OSError.
     """
     # struct sched_attr: size policy flags nice priority runtime deadline period util_min util_max
-    attributes = _struct.pack(
-        "=IIQiIQQQII", 56, policy, flags, nice, priority, runtime, deadline, period, 0, 0
-    )
-    libc.syscall(libc.number_of("sched_setattr"), 0, attributes, 0)
+    attributes = _struct.pack("=IIQiIQQQII", 56, policy, flags, *values, 0, 0)
+    libc.syscall(libc.number_of("sched_setattr"), pid, attributes, 0)
 
 
 def set_io_priority(class_: int, priority: int) -> None:
@@ -68,6 +74,14 @@ def make_core_cookie() -> None:
     Raises OSError; EINVAL where the kernel was built without, ENODEV where cores have one thread.
     """
     libc.prctl(_PR_SCHED_CORE, _CORE_CREATE, 0, _CORE_THREAD_GROUP, 0)
+
+
+def share_core_cookie(pid: int) -> None:
+    """PR_SCHED_CORE_SHARE_FROM: this thread may share a core with that process; children inherit it.
+
+    Raises OSError; EPERM without the right to trace the process.
+    """
+    libc.prctl(_PR_SCHED_CORE, _CORE_SHARE_FROM, pid, _CORE_THREAD, 0)
 
 
 def has_core_scheduling() -> bool:

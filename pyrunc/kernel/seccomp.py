@@ -30,13 +30,12 @@ from pyrunc.kernel.flags import (
     SECCOMP_RET_USER_NOTIF,
     SECCOMP_SET_MODE_FILTER,
 )
-from pyrunc.kernel.libc import c_int, c_pointer, c_uint
 from pyrunc.kernel.seccomp_newer import prologue
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pyrunc.kernel.libseccomp import Library
 
 ACTIONS = {
     "SCMP_ACT_KILL": SECCOMP_RET_KILL_THREAD,
@@ -65,7 +64,6 @@ FLAGS = {
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
 }
 
-_SONAME = "libseccomp.so.2"
 # Default actions of an allow list; the others leave new system calls to the kernel, a tracer or a listener.
 _REFUSALS = (
     "SCMP_ACT_ERRNO",
@@ -115,7 +113,9 @@ def compile_filter(profile: Filter) -> bytes:
     Raises OSError: EINVAL for an unknown architecture, or the library's own reason with the rule it
     refused.
     """
-    library = _Library()
+    from pyrunc.kernel.libseccomp import Library  # brings _ctypes
+
+    library = Library()
     default = _action(profile.default_action, profile.default_errno)
     context = library.init(default)
     try:
@@ -130,7 +130,7 @@ def compile_filter(profile: Filter) -> bytes:
         library.release(context)
 
 
-def _prologue(library: _Library, profile: Filter) -> bytes:
+def _prologue(library: Library, profile: Filter) -> bytes:
     """Return what refuses calls newer than the profile; empty where its default lets them pass, or asks somebody."""
     if profile.default_action not in _REFUSALS:
         return b""
@@ -183,32 +183,6 @@ def action_available(name: str) -> bool:
     return True
 
 
-class _Library:
-    """libseccomp's functions; opened by soname, since looking for a library by name would run ldconfig."""
-
-    def __init__(self) -> None:
-        handle = libc.open_library(_SONAME)
-
-        def function(
-            name: str, *argtypes: type, restype: type = c_int, check: Callable[..., int] = libc.check_negative
-        ) -> Callable[..., int]:
-            return libc.declare(f"seccomp_{name}", *argtypes, restype=restype, check=check, library=handle)
-
-        self.init = function("init", c_uint, restype=c_pointer, check=libc.check_pointer)
-        self.release = function("release", c_pointer, check=libc.unchecked)
-        self.arch_add = function("arch_add", c_pointer, c_uint)
-        self.arch_resolve_name = function(
-            "arch_resolve_name", c_pointer, restype=c_uint, check=libc.unchecked
-        )
-        self.arch_native = function("arch_native", restype=c_uint, check=libc.unchecked)
-        self.syscall_resolve_name_arch = function(
-            "syscall_resolve_name_arch", c_uint, c_pointer, check=libc.unchecked
-        )
-        self.syscall_resolve_name = function("syscall_resolve_name", c_pointer, check=libc.unchecked)
-        self.rule_add_array = function("rule_add_array", c_pointer, c_uint, c_int, c_uint, c_pointer)
-        self.export_bpf = function("export_bpf", c_pointer, c_int)
-
-
 def _action(name: str, number: int | None) -> int:
     """Return an action as the library and the kernel have it, with its data where it takes any."""
     action = ACTIONS[name]
@@ -217,21 +191,21 @@ def _action(name: str, number: int | None) -> int:
     return action
 
 
-def _architecture(library: _Library, name: str) -> int:
+def _architecture(library: Library, name: str) -> int:
     token = library.arch_resolve_name(name.removeprefix(_ARCHITECTURE_PREFIX).lower())
     if token == 0:
         raise OSError(errno.EINVAL, f"libseccomp does not know the architecture {name}")
     return token
 
 
-def _add_architecture(library: _Library, context: int, name: str) -> None:
+def _add_architecture(library: Library, context: int, name: str) -> None:
     try:
         library.arch_add(context, _architecture(library, name))
     except FileExistsError:  # the native one is there from the start
         pass
 
 
-def _add_rule(library: _Library, context: int, action: int, rule: Rule) -> None:
+def _add_rule(library: Library, context: int, action: int, rule: Rule) -> None:
     alternatives = _alternatives(rule.args)
     for name in rule.names:
         number = library.syscall_resolve_name(name)
@@ -258,22 +232,10 @@ def _alternatives(args: tuple[Compare, ...]) -> tuple[tuple[int, bytes | None], 
     return ((len(packed), b"".join(packed)),)
 
 
-def _export(library: _Library, context: int) -> bytes:
+def _export(library: Library, context: int) -> bytes:
     fd = posix.memfd_create("seccomp", posix.MFD_CLOEXEC)
     try:
         library.export_bpf(context, fd)
         return posix.pread(fd, posix.fstat(fd).st_size, 0)
     finally:
         posix.close(fd)
-
-
-def library_version() -> str:
-    """Return libseccomp's version, "2.5.4": another may know more system calls, or compile differently."""
-    library = libc.open_library(_SONAME)
-    version = libc.declare("seccomp_version", restype=c_pointer, check=libc.check_pointer, library=library)
-    copy = libc.declare(
-        "memcpy", c_pointer, c_pointer, libc.c_ulong, restype=c_pointer, check=libc.check_pointer
-    )
-    numbers = bytearray(12)
-    copy(numbers, version(), 12)
-    return ".".join(str(number) for number in _struct.unpack("=3I", numbers))

@@ -15,11 +15,11 @@ from tests.house.source import REPOSITORY
 HEAVY = """
     os typing dataclasses enum re json ctypes socket signal subprocess pathlib logging argparse collections
     functools contextlib shutil tempfile inspect asyncio threading random datetime traceback linecache
-    warnings operator locale jsonschema pyroute2 jeepney prctl importlib
+    warnings operator locale jsonschema pyroute2 jeepney importlib
 """.split()
 # Built into the interpreter or C modules without a Python half: less than half a millisecond each.
 LIGHT = """
-    __future__ _ctypes _json _prctl _sha256 _socket _struct _posixsubprocess array binascii errno fcntl gc
+    __future__ _ctypes _json _sha256 _socket _struct _posixsubprocess array binascii errno fcntl gc
     marshal posix select time _signal
 """.split()
 LOOK = """
@@ -31,16 +31,16 @@ print("\\nMODULES", *sorted(set(sys.modules) - before))
 """
 
 
-def site_of_prctl() -> str:
+def site_packages() -> str:
     """-S knows no site-packages; the launcher appends ours as the last entry."""
-    found = find_spec("_prctl")
-    return str(Path(found.origin).parent) if found and found.origin else ""
+    found = find_spec("jsonschema")
+    return str(Path(found.origin).parents[1]) if found and found.origin else ""
 
 
 @functools.cache
 def modules_loaded(action: str) -> frozenset[str]:
     """Run a few words of Python in an isolated interpreter and return the modules that they loaded."""
-    script = LOOK.format(repository=str(REPOSITORY), site=site_of_prctl(), action=action)
+    script = LOOK.format(repository=str(REPOSITORY), site=site_packages(), action=action)
     command = [sys.executable, "-I", "-S", "-B", "-c", script]
     # A file, not a pipe: a container that such words create keeps the other end.
     with tempfile.TemporaryFile("w+") as output:

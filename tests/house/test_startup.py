@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pyrunc.cli.table import all_commands
 from tests.house.modules import LIGHT, heavy, modules_loaded
 from tests.house.source import PACKAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-HOT = ["create", "run", "start", "state", "kill", "delete"]
+HOT = ["create", "run", "start", "state", "kill", "delete", "exec"]
 
 
 def exists(command: str) -> bool:
@@ -46,7 +47,7 @@ def test_state_is_light(command: str) -> None:
     """Engines ask for it all the time."""
     modules = loaded_by(command)
     assert rooms(modules).isdisjoint({"spec", "plan", "container", "host", "cgroups", "sync", "sealing"})
-    assert modules.isdisjoint({"_ctypes", "_prctl", "_socket"})
+    assert modules.isdisjoint({"_ctypes", "_socket"})
 
 
 @pytest.mark.parametrize("command", ["start", "kill", "delete"])
@@ -54,13 +55,13 @@ def test_commands_after_create_do_not_load_what_reads_the_config(command: str) -
     modules = loaded_by(command)
     assert rooms(modules).isdisjoint({"spec", "container"})
     assert {name for name in modules if name.startswith("pyrunc.plan.")} <= {"pyrunc.plan.facts"}
-    assert modules.isdisjoint({"_ctypes", "_prctl"})
+    assert "_ctypes" not in modules
 
 
 @pytest.mark.parametrize("command", HOT)
 def test_command_loads_no_other_command(command: str) -> None:
     """`run` is create and more; everyone may use what is no command."""
-    commands = {path.stem for path in (PACKAGE / "cli").glob("*.py")} - {"__init__", "arguments", "table", "log"}
+    commands = {each.module for each in all_commands().values()}
     found = {name.removeprefix("pyrunc.cli.") for name in loaded_by(command) if name.startswith("pyrunc.cli.")}
     assert found & commands <= {command, *({"create"} if command == "run" else set())}
 

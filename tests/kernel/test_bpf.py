@@ -124,3 +124,14 @@ def test_only_a_cgroup_takes_a_program() -> None:
         bpf.attach(directory, program)
     os.close(program)
     os.close(directory)
+
+
+def test_programs_of_others_are_told_from_ours() -> None:
+    def body() -> list[bool]:
+        ours = bpf.load_device_program(ALLOW_ALL)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bpf, "_NAME", b"sd_devices")
+            other = bpf.load_device_program(ALLOW_ALL)
+        return [bpf.is_ours(ours), bpf.is_ours(other)]
+
+    assert apart(body, 0) == [True, False]

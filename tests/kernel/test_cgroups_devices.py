@@ -7,11 +7,14 @@ import os
 import pytest
 
 from pyrunc import cgroups
+from pyrunc.cgroups import v2
+from pyrunc.cgroups.devices import device_program
 from pyrunc.cgroups.layout import read_layout
+from pyrunc.kernel import bpf
 from pyrunc.plan.cgroups import plan_cgroup
 from pyrunc.plan.cgroups_devices import ALWAYS_ALLOWED
 from pyrunc.plan.facts import CgroupLayout
-from pyrunc.plan.steps_cgroups import Directory, Write
+from pyrunc.plan.steps_cgroups import DeviceRule, Directory, Write
 from pyrunc.spec.config import Root, Spec
 from pyrunc.spec.linux import Linux
 from pyrunc.spec.resources import DeviceCgroup, Resources
@@ -74,6 +77,45 @@ def test_v2_device_program_decides() -> None:
         assert opens(made) == [1, 0]
     finally:
         made.cgroup.remove()
+
+
+KMSG_TOO = (DeviceRule(True, "c", *KMSG, "r"), *ALWAYS_ALLOWED)
+
+
+def test_v2_device_rules_are_replaced_while_other_programs_stay() -> None:
+    made = Unified(name()).create()
+    (path,) = made.paths
+    seen = []
+    try:
+        for rules in (KMSG_TOO, ALWAYS_ALLOWED, None, (), KMSG_TOO):
+            v2.replace_device_program(path, rules)
+            seen.append((opens(made), programs(path)))
+        somebody = attach_as(b"sd_devices", path)
+        v2.replace_device_program(path, None)
+        seen.append((opens(made), programs(path)))
+        os.close(somebody)
+    finally:
+        made.cgroup.remove()
+    assert seen == [([1, 1], 1), ([1, 0], 1), ([1, 1], 0), ([0, 0], 1), ([1, 1], 1), ([0, 0], 1)]
+
+
+def programs(path: str) -> int:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return len(bpf.query(fd))
+    finally:
+        os.close(fd)
+
+
+def attach_as(title: bytes, path: str) -> int:
+    """Attach a program that denies everything, under another name than ours."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bpf, "_NAME", title)
+        program = bpf.load_device_program(device_program(()))
+    fd = os.open(path, os.O_RDONLY)
+    bpf.attach(fd, program)
+    os.close(fd)
+    return program
 
 
 def test_v2_child_is_born_in_its_cgroup_or_added() -> None:

@@ -144,16 +144,6 @@ def test_dropping_without_the_right_fails() -> None:
     apart(body, 0)
 
 
-def test_numbers_the_bindings_do_not_know_are_dropped_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("_prctl.CAP_LAST_CAP", 20)
-
-    def body() -> str:
-        capabilities.drop_bounding({CHOWN})
-        return status("CapBnd")
-
-    assert apart(body, 0) == mask(CHOWN)
-
-
 def test_the_three_sets_are_set_and_read_back() -> None:
     def body() -> tuple[capabilities.Sets, str, str, str]:
         capabilities.set_sets({CHOWN}, {CHOWN, KILL, 38}, {KILL})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pyrunc.kernel import libc
+from pyrunc.kernel import libc, library
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,36 +64,36 @@ def test_negative_numbers_arrive_negative() -> None:
 
 def test_an_unknown_function_is_an_error() -> None:
     with pytest.raises((OSError, AttributeError)):
-        libc.declare("no_such_function_anywhere")
+        library.declare("no_such_function_anywhere")
 
 
 def test_an_unknown_library_is_an_error() -> None:
     with pytest.raises(OSError, match=r"libnowhere\.so\.99"):
-        libc.open_library("libnowhere.so.99")
+        library.open_library("libnowhere.so.99")
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64", "riscv64"])
 def test_numbers_of_older_calls_are_those_libseccomp_has(
     machine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library = libc.open_library("libseccomp.so.2")
-    resolve_arch = libc.declare(
+    handle = library.open_library("libseccomp.so.2")
+    resolve_arch = library.declare(
         "seccomp_arch_resolve_name",
-        libc.c_pointer,
-        restype=libc.c_uint,
-        check=libc.unchecked,
-        library=library,
+        library.c_pointer,
+        restype=library.c_uint,
+        check=library.unchecked,
+        library=handle,
     )
-    resolve = libc.declare(
+    resolve = library.declare(
         "seccomp_syscall_resolve_name_arch",
-        libc.c_uint,
-        libc.c_pointer,
-        check=libc.unchecked,
-        library=library,
+        library.c_uint,
+        library.c_pointer,
+        check=library.unchecked,
+        library=handle,
     )
     token = resolve_arch(machine)
     monkeypatch.setattr(posix, "uname", lambda: os.uname_result(("", "", "", "", machine)))
-    for name in ("pivot_root", "ioprio_set", "keyctl", "set_mempolicy", "sched_setattr", "seccomp", "bpf"):
+    for name in libc.NAMES:
         assert libc.number_of(name) == resolve(token, name), name
     for number, name in (
         (libc.OPENAT2, "openat2"),

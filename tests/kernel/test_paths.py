@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pyrunc.kernel import libc, paths
+from pyrunc.kernel import library, paths
 from pyrunc.kernel.flags import (
     AT_FDCWD,
     CGROUP2_SUPER_MAGIC,
@@ -263,7 +263,9 @@ def test_filesystem_type(path: str, magic: int) -> None:
 
 def swap_for_ever(one: Path, other: Path) -> int:
     """Fork a process that exchanges two names as fast as it can; returns its pid."""
-    rename = libc.declare("renameat2", libc.c_int, libc.c_pointer, libc.c_int, libc.c_pointer, libc.c_uint)
+    rename = library.declare(
+        "renameat2", library.c_int, library.c_pointer, library.c_int, library.c_pointer, library.c_uint
+    )
     pid = os.fork()
     while pid == 0:
         rename(AT_FDCWD, str(one), AT_FDCWD, str(other), RENAME_EXCHANGE)

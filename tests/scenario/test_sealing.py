@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.house.modules import site_of_prctl
+from tests.house.modules import site_packages
 from tests.house.source import REPOSITORY
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def test_forgotten_import_is_loud_and_runs_nothing_of_the_image(
         pytest.skip("looks into the modules of this checkout")
     mutation = "" if sealed else "init.seal = lambda: None"
     words = with_python_traps(bundle).save().command("run")[1:]
-    script = FORGOTTEN_IMPORT.format(repository=str(REPOSITORY), site=site_of_prctl(), mutation=mutation, words=words)
+    script = FORGOTTEN_IMPORT.format(repository=str(REPOSITORY), site=site_packages(), mutation=mutation, words=words)
     result = bundle.execute([sys.executable, "-I", "-S", "-B", "-c", script])
     assert bundle.path("/python-was-here").exists() != sealed
     if sealed:

@@ -11,6 +11,11 @@ from pathlib import Path
 
 from conformance import host, probe, runner
 from conformance.case import Case, load_cases
+from conformance.expected import Expected
+from conformance.reports.junit import junit
+from conformance.reports.page import page
+from conformance.reports.table import table
+from conformance.reports.tap import tap
 from conformance.runtime import find_runtime
 
 
@@ -37,11 +42,27 @@ def main(words: list[str]) -> int:
             return 2
         tell = runner.progress(len(cases) * len(runtimes))
         for runtime in runtimes:
-            verdicts += runner.judge_all(runtime, cases, program, arguments.jobs, tell)
-    for runtime in runtimes:
+            verdicts += runner.judge_all(runtime, cases, program, arguments.jobs, Expected(), tell)
+    print(summary(verdicts))
+    for name, report in {"tap": tap, "junit": junit, "html": page, "table": table}.items():
+        if path := getattr(arguments, name):
+            Path(path).write_text(report(verdicts))
+    return int(any(verdict.surprising for verdict in verdicts))
+
+
+def summary(verdicts: list[runner.Verdict]) -> str:
+    """What is surprising, one line each, then how many verdicts of each kind each runtime has."""
+    lines = []
+    for verdict in verdicts:
+        if verdict.surprising:
+            why = verdict.reason or f"it passes, but was known to fail: {verdict.expected}"
+            lines.append(f"{verdict.runtime.name}: {verdict.case.id} ({verdict.case.level}): {why}")
+    for runtime in dict.fromkeys(verdict.runtime for verdict in verdicts):
         of_one = [verdict for verdict in verdicts if verdict.runtime == runtime]
-        print(f"{runtime.name} {runtime.version}:", ", ".join(f"{n} {what}" for what, n in runner.counts(of_one)))
-    return int(any(verdict.outcome in ("fail", "error") for verdict in verdicts))
+        known = sum(bool(verdict.expected) for verdict in of_one if verdict.outcome == "fail")
+        numbers = ", ".join(f"{number} {what}" for what, number in runner.counts(of_one))
+        lines.append(f"{runtime.name} {runtime.version}: {numbers}; {known} of the failures are known")
+    return "\n".join(lines)
 
 
 def parse(words: list[str]) -> argparse.Namespace:
@@ -50,6 +71,10 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--runtime", action="append", default=[], help="a runtime: a path, or a name in PATH")
     parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="cases, e.g. 'hooks/*'")
     parser.add_argument("--jobs", type=int, default=2, help="cases at once (2)")
+    parser.add_argument("--tap", metavar="FILE", help="write the verdicts as TAP")
+    parser.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit's XML")
+    parser.add_argument("--html", metavar="FILE", help="write a page with the whole matrix")
+    parser.add_argument("--table", metavar="FILE", help="write the tables of docs/conformance.md")
     parser.add_argument("--list", action="store_true", help="list the cases instead")
     arguments = parser.parse_args(words)
     if not arguments.runtime and not arguments.list:

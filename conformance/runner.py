@@ -12,7 +12,7 @@ import tempfile
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,6 +23,7 @@ from conformance.case import Case, Failure, NotApplicable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from conformance.expected import Expected
     from conformance.runtime import Runtime
 
 Outcome = Literal["pass", "fail", "missing", "n/a", "error"]
@@ -38,16 +39,25 @@ class Verdict:
     outcome: Outcome
     reason: str
     seconds: float
+    expected: str = ""
+    """Why a failure is known (expected.toml)."""
+
+    @property
+    def surprising(self) -> bool:
+        """Neither passed nor known to fail; or known to fail, and passed."""
+        if self.outcome in ("fail", "error"):
+            return not self.expected or self.outcome == "error"
+        return self.outcome == "pass" and bool(self.expected)
 
 
 def judge_all(
-    runtime: Runtime, cases: Iterable[Case], probe: Path, jobs: int, tell: Callable[[Verdict], None]
+    runtime: Runtime, cases: Iterable[Case], probe: Path, jobs: int, known: Expected, tell: Callable[[Verdict], None]
 ) -> list[Verdict]:
     """Judge a runtime by cases; `tell` hears each verdict as soon as it is there. In the order of the cases."""
     with ThreadPoolExecutor(jobs) as pool:
 
         def one(case: Case) -> Verdict:
-            verdict = judge(runtime, case, probe)
+            verdict = replace(judge(runtime, case, probe), expected=known.reason(runtime, case.id))
             tell(verdict)
             return verdict
 
@@ -151,8 +161,8 @@ def progress(total: int) -> Callable[[Verdict], None]:
         line = f"[{next(count):4}/{total}] {verdict.runtime.name}: {verdict.case.id}: {verdict.outcome}"
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[K{line[:100]}")
-        elif verdict.outcome in ("fail", "error"):
-            sys.stderr.write(f"{line}: {verdict.reason}\n")
+        elif verdict.surprising:
+            sys.stderr.write(f"{line}: {verdict.reason or 'it was known to fail'}\n")
         sys.stderr.flush()
 
     return tell

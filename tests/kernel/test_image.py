@@ -64,7 +64,7 @@ def run(image: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a few words of python in the image."""
 
     def run(program: str, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        command = [image, program, *arguments]
+        command: list[str | Path] = [image, program, *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **more)
 
     return run

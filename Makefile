@@ -1,6 +1,8 @@
 # make demo     install what is missing, build everything, run a first container (as root)
-# make test     all gates: ruff, mypy, and the tests of the house, of units, of the kernel and of scenarios
+# make test     all gates: ruff, mypy, the tests of the house, of units, of the kernel and of scenarios, then test-vm
+# make test-vm  the tests that want cgroup v2, systemd, AppArmor or CRIU, in an emulated machine (docs/testing.md)
 # make bench    time every command against runc and crun (ROUNDS=30)
+# make man      write the man pages to build/man
 # make          only build .venv with pyrunc in it: .venv/bin/pyrunc
 # make clean    remove everything that was made
 #
@@ -28,7 +30,7 @@ export PYRUNC_CI := 1
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all demo test lint types pytest bench deps-demo deps-test install-deps help clean
+.PHONY: all demo test test-vm lint types pytest bench man deps-demo deps-test install-deps help clean
 
 all: $(STAMPS)/pyrunc
 
@@ -44,9 +46,16 @@ test: deps-test $(STAMPS)/dev $(STAMPS)/pyrunc
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy $(CHECKED)
 	$(VENV)/bin/python -m pytest tests
+	$(VENV)/bin/python -m tests.vm test
+
+test-vm: deps-test $(STAMPS)/venv
+	$(VENV)/bin/python -m tests.vm test
 
 bench: deps-test $(STAMPS)/pyrunc
 	$(VENV)/bin/python -m tests.bench --rounds $(ROUNDS)
+
+man:
+	$(PYTHON) tools/man.py build/man
 
 lint: $(STAMPS)/dev
 	$(VENV)/bin/ruff check .
@@ -75,7 +84,7 @@ $(STAMPS)/dev: $(STAMPS)/venv
 	@touch $@
 
 # Without `build` nothing of a removed module is left over. A second or two, so only when a source is newer.
-$(STAMPS)/pyrunc: $(STAMPS)/venv setup.py pyproject.toml $(SOURCES) $(wildcard oci-spec/*.json)
+$(STAMPS)/pyrunc: $(STAMPS)/venv setup.py pyproject.toml $(SOURCES) $(wildcard oci-spec/*.json docs/man/*.txt)
 	@echo "installing pyrunc into $(VENV)"
 	@rm -rf build
 	@$(PIP) install --no-deps --no-build-isolation --force-reinstall .

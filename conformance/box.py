@@ -12,7 +12,7 @@ import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from conformance import host
 from conformance.case import Failure, check
@@ -164,6 +164,10 @@ class Box:
         self.save()
         self._carry_token()
         return self.call("create", "--bundle", str(self.bundle), *flags, self.id, **more)
+
+    def create_into(self, file: IO[bytes], *flags: str) -> Result:
+        """Create with a file as the container's stdout."""
+        return self.create(*flags, stdout=file.fileno())
 
     def run(self, *flags: str, **more: Any) -> Result:
         """Save config.json, then run in the foreground."""

@@ -74,11 +74,12 @@ class Runtime:
         patience: float = PATIENCE,
         stdin: bytes = b"",
         pass_fds: tuple[int, ...] = (),
+        stdout: int | None = None,
     ) -> Result:
         """Run one command with its own state root.
 
         Its streams are files, not pipes: a container that lives on would keep a pipe open. Raises Failure when it
-        does not return within `patience` seconds; its process group is killed then.
+        does not return within `patience` seconds; its process group is killed then. `stdout` is another file for it.
         """
         command = (self.path, "--root", str(root), *words)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as into:
@@ -87,7 +88,7 @@ class Runtime:
             process = subprocess.Popen(
                 command,
                 stdin=into,
-                stdout=out,
+                stdout=out if stdout is None else stdout,
                 stderr=err,
                 cwd=cwd,
                 env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), **(environment or {})},

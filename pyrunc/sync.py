@@ -1,4 +1,4 @@
-"""Every message between the two processes of create, and between start and the waiting init.
+"""Every message between the processes of create, between start and the waiting init, and of exec.
 
     create (host side)                         init (inside)
       |--- clone3 ------------------------------->|  namespaces at_clone
@@ -22,6 +22,16 @@
       |--- START (start.fifo) ------------------->|  startContainer hooks; seccomp; execve
       |<-- result.fifo: an error, or end of file -|  end of file: the program runs
 
+    exec (host side)            a process between            the program's process
+      |--- clone3 ----------------->|  cgroups, namespaces, user
+      |                             |--- clone3 (CLONE_PARENT) ->|  born in the pid namespace
+      |<-- pid, through a pipe -----|                            |  working directory, environment, program found
+      |<-- CONSOLE + fd of the pty -|                            |
+      |<-- LOADING_FILTER ---------------------------------------|  as above
+      |<-- READY ------------------------------------------------|
+      |--- GO -------------------------------------------------->|  seccomp; execve
+      |<-- END, or ERROR ----------------------------------------|
+
 Either side may say ERROR at any time instead; the death of a side is an empty message to the other.
 SEQPACKET keeps messages whole, whatever their length (CVE-2021-43784 was a length that did not fit its field).
 """
@@ -31,7 +41,7 @@ from __future__ import annotations
 import _struct
 
 from pyrunc import errors
-from pyrunc.errors import PyruncError, SyncError
+from pyrunc.errors import PyruncError, SyncError, reason
 from pyrunc.jsontext import dump
 
 TYPE_CHECKING = False
@@ -48,8 +58,10 @@ CONSOLE = b"console"
 LOADING_FILTER = b"loading-filter"
 READY = b"ready"
 GO = b"go"
+END = b""  # of file: the other side has executed a program, or is dead
 ERROR = b"error"
 START = b"start"
+_GONE = (32, 104, 111)  # EPIPE, ECONNRESET, ECONNREFUSED
 
 _LONGEST = 65536
 
@@ -71,7 +83,7 @@ class Channel:
     def say(self, message: bytes, fds: tuple[int, ...] = ()) -> None:
         """Send one message, with file descriptors as SCM_RIGHTS (unix(7)).
 
-        Raises SyncError when the other side is gone.
+        Raises SyncError when the other side is gone, or the kernel takes no message.
         """
         import _socket  # not at the top: start only wants the names of the messages
 
@@ -79,7 +91,10 @@ class Channel:
         try:
             self._socket.sendmsg([message], rights, _socket.MSG_NOSIGNAL)
         except OSError as err:
-            raise SyncError(f"cannot say {message.decode()}: the other side is gone") from err
+            why = "the other side is gone" if err.errno in _GONE else reason(err)
+            # An error's own text may be long, and is not what could not be done.
+            said = message.partition(b"\0")[0].decode()
+            raise SyncError(f"cannot say {said}: {why}") from err
 
     def expect(self, wanted: bytes) -> tuple[int, ...]:
         """Wait for one message and return the file descriptors that came with it.
@@ -98,7 +113,12 @@ class Channel:
         import _socket
 
         # CMSG_LEN of 64 descriptors: more hierarchies than any kernel has.
-        message, ancillary, _, _ = self._socket.recvmsg(_LONGEST, 4096, _socket.MSG_CMSG_CLOEXEC)
+        try:
+            message, ancillary, _, _ = self._socket.recvmsg(_LONGEST, 4096, _socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:  # it died before it had read all that we said
+            return b"", ()
+        except OSError as err:
+            raise SyncError(f"cannot hear the other side: {reason(err)}") from err
         fds: tuple[int, ...] = ()
         for level, kind, data in ancillary:
             if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):

@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--runtime", metavar="PATH", help="runtime that the scenario tests drive: a path or a name in PATH"
     )
-    parser.addoption("--lane", choices=("root", "user", "all"), help="only the tests of the VM lane, in the VM")
+    parser.addoption("--lane", choices=lanes.LANES, help="only the tests of the VM lane, in the VM")
     parser.addoption("--part", metavar="N/COUNT", default="1/1", help="only this part of the tests")
 
 
@@ -109,9 +109,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or fail in CI, a test whose host lacks what it requires."""
     names = lanes.requirements(item)
-    elsewhere = [name for name in names if lanes.has(name) and not host_has(name)]
-    if elsewhere and not item.config.getoption("--lane"):
-        pytest.skip(f"runs in the VM lane (make test-vm), which has {', '.join(elsewhere)}")
+    missing = [name for name in names if not host_has(name)]
+    if not item.config.getoption("--lane") and lanes.sends_away(item, missing):
+        pytest.skip(f"runs in the VM lane (make test-vm): this host lacks {', '.join(missing)}")
     demand(*names)
 
 
@@ -207,6 +207,11 @@ def _has_landlock() -> bool:
     return bool(ctypes.CDLL(None, use_errno=True).syscall(create_ruleset, None, 0, version) > 0)
 
 
+def _are_packaged(*programs: str) -> bool:
+    """The distribution's own: tests/engines looks nowhere else."""
+    return all(shutil.which(program, path="/usr/sbin:/usr/bin") for program in programs)
+
+
 def _has_pty() -> bool:
     try:
         for fd in os.openpty():
@@ -259,6 +264,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "busybox": lambda: _works("busybox", "true"),
     "runc": lambda: _works("runc", "--version"),
     "crun": lambda: _works("crun", "--version"),
+    "net-cgroups": lambda: _works("unshare", "-m", "mount", "-t", "cgroup", "-o", "net_cls,net_prio", "none", "/mnt"),
     "loop": lambda: _works("losetup", "--find"),
     "bash": lambda: _works("bash", "--version"),
     "groff": lambda: _works("groff", "--version"),
@@ -267,6 +273,10 @@ PROBES: dict[str, Callable[[], bool]] = {
     "fish": lambda: _works("fish", "--version"),
     "procps": lambda: _works("ps", "--version"),  # busybox' ps does not know the flag
     "strace": lambda: _works("strace", "true"),
+    "containerd": lambda: _are_packaged("containerd", "ctr"),
+    "docker": lambda: _are_packaged("dockerd", "docker", "docker-init"),
+    "podman": lambda: _are_packaged("podman", "conmon", "catatonit"),
+    "cni": lambda: os.access("/usr/lib/cni/bridge", os.X_OK),
     "unprivileged-user": lambda: _works("unshare", "-U", "--map-root-user", "true", user=NOBODY),
     "newuidmap": lambda: _works(*SUBORDINATE, "unshare", "-U", "--map-auto", "--map-root-user", "true"),
 }

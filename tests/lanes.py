@@ -2,7 +2,7 @@
 
 In the lane run the tests that require one of its features, and those marked `vm` because cgroup v2, systemd or an
 ordinary user's own cgroup may change what happens. Outside, what requires a feature that only the lane has is
-skipped, in CI too: the very same condition makes it run in the lane, where nothing is skipped.
+skipped, in CI too, if the lane runs it; there nothing is skipped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import pytest
 
 FEATURES = frozenset({"cgroup2", "systemd", "apparmor", "criu", "delegation"})
-LACKS = "cgroup1"
+LACKS = ("cgroup1", "libpython")  # cgroup v1; the one version of python that launcher/image.c knows
+FOLDERS = ("tests/kernel", "tests/scenario")
+LANES = ("root", "user", "all")
 USERS_OWN = "delegation"  # a cgroup that systemd has given to the ordinary user who runs the tests
 
 # Times that tests wait are multiplied by it: an emulated machine is slow.
@@ -33,10 +35,15 @@ def requirements(item: pytest.Item) -> list[str]:
     return [name for marker in item.iter_markers("requires") for name in marker.args]
 
 
+def sends_away(item: pytest.Item, missing: list[str]) -> bool:
+    """Tell whether a test that cannot run on this host, for want of these features, runs in the lane."""
+    return any(map(has, missing)) and any(runs_in(lane, item) for lane in ("root", "user"))
+
+
 def runs_in(lane: str, item: pytest.Item) -> bool:
     """Tell whether a test runs in the lane of "root" or of an ordinary "user", or in "all" it could run in."""
     required = requirements(item)
-    if any(name.startswith(LACKS) for name in required):
+    if not item.location[0].startswith(FOLDERS) or any(name.startswith(LACKS) for name in required):
         return False
     if USERS_OWN in required:
         return lane == "user"

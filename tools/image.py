@@ -45,7 +45,7 @@ def compile_interpreter(target: Path, interpreter: Path) -> None:
     inside = [library for library in libraries if library not in outside]
     command = [
         *shlex.split(os.environ.get("CC", "cc")),
-        *("-O2", "-Wall", "-Wextra", "-no-pie", "-Wl,-z,now", f"-I{sysconfig.get_path('include')}"),
+        *("-O2", "-s", "-Wall", "-Wextra", "-no-pie", "-Wl,-z,now", f"-I{sysconfig.get_path('include')}"),
         f'-DPYTHON_EXECUTABLE="{interpreter}"',
         *("-o", str(target), PROGRAM),
         *(f"-Wl,--wrap={function}" for function in WRAPPED),

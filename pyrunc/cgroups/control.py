@@ -8,15 +8,17 @@ process of the machine killed.
 from __future__ import annotations
 
 import posix
-from errno import EBUSY, ENODEV, ENOENT, ENOTEMPTY, EOPNOTSUPP
+from errno import EBUSY, ENODEV, ENOENT
 from time import monotonic, sleep
 
+from pyrunc.cgroups import tree
 from pyrunc.cgroups.layout import open_tasks, read_file, read_layout
 from pyrunc.errors import CgroupError, reason
+from pyrunc.kernel.pidfd import send_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pyrunc.plan.facts import CgroupLayout, Hierarchy
 
@@ -24,6 +26,7 @@ _SIGKILL = 9
 _PATIENCE = 10.0  # seconds for kill and remove
 _FREEZE_PATIENCE = 2.0
 _LONGEST_PAUSE = 0.1
+_AT_ONCE = 256  # pidfds: the limit of open files is often 1024
 _GONE = (ENOENT, ENODEV)
 
 # By cgroup version: the file, what freezes, what thaws (cgroup-v1/freezer-subsystem.rst, cgroup-v2.rst).
@@ -93,11 +96,7 @@ class Cgroup:
         return tuple(sorted(self._members() - {0}))
 
     def _members(self) -> set[int]:
-        pids: set[int] = set()
-        for path in self.paths:
-            for directory in _tree(path):
-                pids.update(_pids(directory))
-        return pids
+        return set().union(*map(tree.members, self.paths))
 
     def entry_fds(self) -> tuple[int, ...]:
         """Open the v1 `tasks` files for a process that enters by itself (see creation.entry_fds).
@@ -138,6 +137,17 @@ class Cgroup:
         except OSError as err:
             raise CgroupError(f"cannot thaw the cgroup {path}: {reason(err)}") from err
 
+    def thaw_all(self) -> None:
+        """Thaw what is below as well: a container with cgroups of its own may have frozen some of them itself.
+
+        Raises CgroupError.
+        """
+        try:
+            path, version = self._freezer()
+        except CgroupError:
+            return  # nothing can be frozen then
+        tree.write_everywhere(path, _FREEZER[version][0], _FREEZER[version][2])
+
     def frozen(self) -> bool:
         """Tell whether the container is frozen, or about to be; false where that cannot be known."""
         try:
@@ -151,8 +161,25 @@ class Cgroup:
         pids = self.processes()
         if not {1, posix.getpid()}.isdisjoint(pids):
             raise CgroupError(f"refusing to signal: process 1 or this process is in {self.paths[0]}")
-        for pid in pids:
-            _send(pid, signal)
+        for start in range(0, len(pids), _AT_ONCE):
+            self._signal_some(pids[start : start + _AT_ONCE], signal)
+
+    def _signal_some(self, pids: tuple[int, ...], signal: int) -> None:
+        opened: dict[int, int] = {}
+        try:
+            for pid in pids:
+                pidfd = _open_process(pid)
+                if pidfd >= 0:
+                    opened[pid] = pidfd
+            # A process may end, and its number become a stranger's, before we open it. But a number that is in
+            # the cgroup still belongs to the one we opened, or to a later one, and then ours has ended.
+            still = self._members()
+            for pid, pidfd in opened.items():
+                if pid in still:
+                    _send(pid, pidfd, signal)
+        finally:
+            for pidfd in opened.values():
+                posix.close(pidfd)
 
     def kill_all(self) -> None:
         """Kill every process in the cgroups, also those that fork meanwhile, and wait until none is left.
@@ -176,7 +203,7 @@ class Cgroup:
         try:
             self.signal_all(_SIGKILL)
         finally:
-            self._try_to("thaw")
+            self.thaw_all()
 
     def _kill_by_kernel(self) -> bool:
         try:
@@ -210,13 +237,13 @@ class Cgroup:
         """
         deadline, pause = monotonic() + _PATIENCE, 0.001
         # runtime.md, "Delete": what was there before create stays.
-        left = [path for path in self.paths if path in self.made and not _remove_tree(path)]
+        left = [path for path in self.paths if path in self.made and not tree.remove(path)]
         while left:
             if monotonic() > deadline:
                 raise CgroupError(f"cannot remove the cgroups {', '.join(left)}: still in use")
             sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
-            left = [path for path in left if not _remove_tree(path)]
+            left = [path for path in left if not tree.remove(path)]
         for path in self.made:
             self._remove_parent(path)
 
@@ -262,68 +289,32 @@ def _wait_frozen(path: str, version: int) -> None:
 
 
 def _stands(path: str, version: int) -> bool:
-    if version == 1:
-        return read_file(f"{path}/freezer.state").strip() == "FROZEN"
-    return "frozen 1" in read_file(f"{path}/cgroup.events").splitlines()
+    if version == 2:
+        return "frozen 1" in read_file(f"{path}/cgroup.events").splitlines()
+    if read_file(f"{path}/freezer.state").strip() == "FROZEN":
+        return True
+    # v1 tells each process once, and one that was being born just then may have missed it.
+    _write(f"{path}/freezer.state", "FROZEN")
+    return False
 
 
-def _pids(directory: str) -> Iterator[int]:
+def _open_process(pid: int) -> int:
+    """Return a pidfd, -1 if the process is gone. Raises CgroupError."""
     try:
-        text = read_file(f"{directory}/cgroup.procs")
+        return posix.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
     except OSError as err:
-        # A threaded v2 cgroup has no processes of its own: they are listed above it.
-        if err.errno not in (*_GONE, EOPNOTSUPP):
-            raise CgroupError(f"cannot read the processes of {directory}: {reason(err)}") from err
-        return
-    yield from map(int, text.split())
+        raise CgroupError(f"cannot open process {pid}: {reason(err)}") from err
 
 
-def _send(pid: int, signal: int) -> None:
+def _send(pid: int, pidfd: int, signal: int) -> None:
     try:
-        posix.kill(pid, signal)
+        send_signal(pidfd, signal)
     except ProcessLookupError:
         return
     except OSError as err:
         raise CgroupError(f"cannot send signal {signal} to process {pid}: {reason(err)}") from err
-
-
-def _children(directory: str) -> list[str]:
-    try:
-        # Links counted are ".", the name above and ".." in each child: mostly that says there is none.
-        if posix.stat(directory).st_nlink == 2:
-            return []
-        with posix.scandir(directory) as entries:
-            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError as err:
-        if err.errno in _GONE:
-            return []
-        raise CgroupError(f"cannot list the cgroup {directory}: {reason(err)}") from err
-
-
-def _tree(directory: str) -> Iterator[str]:
-    yield directory
-    for child in _children(directory):
-        yield from _tree(child)
-
-
-def _remove_tree(directory: str) -> bool:
-    """Remove a cgroup and those below it; false where one is still in use. Raises CgroupError."""
-    if _remove_one(directory):
-        return True
-    # All children are tried, whatever becomes of the first: the next round has less to do.
-    removed = [_remove_tree(child) for child in _children(directory)]
-    return bool(removed) and all(removed) and _remove_one(directory)
-
-
-def _remove_one(directory: str) -> bool:
-    try:
-        posix.rmdir(directory)
-    except OSError as err:
-        if err.errno in (EBUSY, ENOTEMPTY):
-            return False
-        if err.errno not in _GONE:
-            raise CgroupError(f"cannot remove the cgroup {directory}: {reason(err)}") from err
-    return True
 
 
 def _write(path: str, value: str) -> None:

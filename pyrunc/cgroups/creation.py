@@ -6,7 +6,7 @@ The directories are written down (missing_directories, state/) before create mak
 from __future__ import annotations
 
 import posix
-from errno import ENOENT, EOPNOTSUPP
+from errno import EACCES, ENOENT, EOPNOTSUPP, EPERM
 
 from pyrunc.cgroups.layout import open_tasks, read_file
 from pyrunc.errors import CgroupError, StepError, reason
@@ -32,33 +32,42 @@ def missing_directories(plan: CgroupPlan) -> tuple[str, ...]:
     return tuple(missing)
 
 
-def create(plan: CgroupPlan) -> None:
+def create(plan: CgroupPlan, inhabitant: int = 0) -> None:
     """Make the container's cgroup in every hierarchy, with all limits set, ready to be entered.
 
     An existing cgroup is taken only if it is empty and not frozen (requirement 94: what runs there already
-    would share the container's limits, and be killed with it). Raises CgroupError, or StepError for a limit.
+    would share the container's limits, and be killed with it); `inhabitant` is a process of the container's that
+    systemd has put there. Raises CgroupError, or StepError for a limit.
     """
     for directory in plan.directories:
         try:
             if directory.hierarchy.version == 2:
                 from pyrunc.cgroups import v2
 
-                v2.make(directory, plan.owner)
+                v2.make(directory, plan.owner, inhabitant)
             else:
-                _make_v1(directory)
+                _make_v1(directory, inhabitant)
         except OSError as err:
-            raise CgroupError(f"{directory.where}: cannot {directory.describe()}: {reason(err)}") from err
+            message = f"{directory.where}: cannot {directory.describe()}: {reason(err)}"
+            raise CgroupError(message, _way_to_rights(err)) from err
     apply(plan.writes)
     limit_devices(plan)
 
 
-def _make_v1(directory: Directory) -> None:
+def _way_to_rights(err: OSError) -> str:
+    if err.errno not in (EACCES, EPERM) or posix.geteuid() == 0:
+        return ""
+    # cgroup-v2.rst, "Delegation". On v1 there is no safe way, and systemd offers none.
+    return "limits need a v2 cgroup that is delegated to you, as by: systemd-run --user --scope -p Delegate=yes"
+
+
+def _make_v1(directory: Directory, inhabitant: int) -> None:
     hierarchy = directory.hierarchy
     made = make_directories(hierarchy.mount, directory.path)
     if "cpuset" in hierarchy.controllers:
         _inherit_cpuset(directory.path, made, hierarchy.mount)
     if not made:
-        _check_unused(directory)
+        _check_unused(directory, inhabitant)
         if "memory" in hierarchy.controllers:
             # The plan lowers memory first and memsw after it; an old memsw limit could be in the way.
             _try_write(f"{directory.path}/memory.memsw.limit_in_bytes", "-1")
@@ -107,9 +116,9 @@ def _filled(path: str, file: str, mount: str) -> str:
     return value
 
 
-def _check_unused(directory: Directory) -> None:
+def _check_unused(directory: Directory, inhabitant: int) -> None:
     """Requirement 94, for a v1 cgroup that was there before us."""
-    if read_file(f"{directory.path}/cgroup.procs"):
+    if read_file(f"{directory.path}/cgroup.procs").split() not in ([], [str(inhabitant)]):
         raise CgroupError(f"{directory.where}: the cgroup {directory.path} already has processes in it")
     if "freezer" in directory.hierarchy.controllers:
         state = read_file(f"{directory.path}/freezer.state").strip()
@@ -177,15 +186,50 @@ def entry_fds(plan: CgroupPlan, late: bool) -> tuple[int, ...]:
     to 0.2 ms for nine hierarchies. A pid, or cgroup.procs, takes cgroup_threadgroup_rwsem for writing, which
     waits for an RCU grace period: 5 to 15 ms on the same machine. So the child must have one thread only.
 
-    With plan.small_memory the memory cgroup is opened by late=True and all others by late=False; otherwise
-    late=True opens nothing. The caller owns the fds. Raises CgroupError.
+    The cgroup that is entered last, plan.last, is opened by late=True and all others by late=False.
+    The caller owns the fds. Raises CgroupError.
     """
+    last = plan.last
     return open_tasks(
         each.path
         for each in plan.directories
-        if each.hierarchy.version == 1
-        and late == (plan.small_memory and "memory" in each.hierarchy.controllers)
+        if each.hierarchy.version == 1 and late == (each is last)
     )
+
+
+def visit_fds(plan: CgroupPlan) -> tuple[int, ...]:
+    """Open what the child needs to visit the directory that it will enter last; () where it need not.
+
+    A cgroup namespace begins where its maker is. Left outside, the child would make the runtime's own memory
+    cgroup the container's root, for it to see and, by a writable mount, to change. So it goes in through the
+    first of these files, makes the namespace, and goes back through the other; on v2 add() takes it in.
+    The caller owns the fds. Raises CgroupError.
+    """
+    last = plan.last
+    if not plan.visits or last is None:
+        return ()
+    back = f"{last.hierarchy.mount}{last.hierarchy.own.rstrip('/')}"
+    if last.hierarchy.version == 1:
+        return open_tasks((last.path, back))
+    try:
+        return (posix.open(f"{back}/cgroup.procs", posix.O_WRONLY | posix.O_CLOEXEC),)
+    except OSError as err:
+        raise CgroupError(f"cannot open the cgroup {back}: {reason(err)}") from err
+
+
+def adds_early(plan: CgroupPlan) -> bool:
+    """Tell whether add() is due before the child makes its namespaces; see entry_fds and visit_fds."""
+    return plan.unified is not None and (plan.unified is not plan.last or plan.visits)
+
+
+def pids_fd(plan: CgroupPlan) -> tuple[int, ...]:
+    """Open pids.max for the child to write plan.late_pids to after its hooks; () without. Raises CgroupError."""
+    if plan.late_pids is None:
+        return ()
+    try:
+        return (posix.open(plan.late_pids.path, posix.O_RDWR | posix.O_CLOEXEC),)
+    except OSError as err:
+        raise CgroupError(f"cannot open {plan.late_pids.path}: {reason(err)}") from err
 
 
 def open_directory(plan: CgroupPlan) -> int:

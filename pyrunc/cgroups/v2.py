@@ -6,7 +6,7 @@ Kernel: Documentation/admin-guide/cgroup-v2.rst.
 from __future__ import annotations
 
 import posix
-from errno import EBUSY
+from errno import EACCES, EAGAIN, EBUSY, EOPNOTSUPP, EPERM
 
 from pyrunc.cgroups.creation import make_directories
 from pyrunc.cgroups.layout import read_file
@@ -21,28 +21,32 @@ if TYPE_CHECKING:
 _DELEGATE = "/sys/kernel/cgroup/delegate"
 
 
-def make(directory: Directory, owner: int | None) -> None:
+def make(directory: Directory, owner: int | None, inhabitant: int = 0) -> None:
     """Make a v2 cgroup with its controllers enabled, and give it to its owner. Raises OSError, CgroupError.
 
-    An existing one must have no process in or below it and not be frozen (requirement 94).
+    An existing one must have no process in or below it but the `inhabitant`, and not be frozen (requirement 94).
     """
     mount, path = directory.hierarchy.mount, directory.path
     made = make_directories(mount, path)
     if not made:
-        _check_unused(directory)
+        _check_unused(directory, inhabitant)
     for parent in _parents(mount, path):
         _enable(parent, directory)
     if owner is not None:
         delegate(path, owner)
 
 
-def _check_unused(directory: Directory) -> None:
+def _check_unused(directory: Directory, inhabitant: int) -> None:
     events = read_file(f"{directory.path}/cgroup.events").split()
     values = dict(zip(events[::2], events[1::2], strict=False))
-    if values.get("populated") != "0":
+    if values.get("populated") != "0" and not _holds_only(directory.path, inhabitant):
         raise CgroupError(f"{directory.where}: the cgroup {directory.path} already has processes in it")
     if values.get("frozen", "0") != "0" or _asked_to_freeze(directory.path):
         raise CgroupError(f"{directory.where}: the cgroup {directory.path} is frozen")
+
+
+def _holds_only(path: str, inhabitant: int) -> bool:
+    return inhabitant > 0 and read_file(f"{path}/cgroup.procs").split() == [str(inhabitant)]
 
 
 def _asked_to_freeze(path: str) -> bool:
@@ -85,10 +89,18 @@ def _enable_one(parent: str, controller: str, directory: Directory) -> None:
         _control(parent, [controller])
     except OSError as err:
         if controller in directory.controllers:
-            # "No internal processes": a v2 cgroup that has processes cannot pass controllers on.
-            hint = "it has processes of its own; move them into a child" if err.errno == EBUSY else ""
             message = f"{directory.where}: cannot enable the cgroup controller {controller} in {parent}"
-            raise CgroupError(f"{message}: {reason(err)}", hint) from err
+            raise CgroupError(f"{message}: {reason(err)}", _way_out(parent, err)) from err
+
+
+def _way_out(parent: str, err: OSError) -> str:
+    if err.errno == EBUSY:
+        # cgroup-v2.rst, "No Internal Process Constraint". It is what whoever runs in a container of his own
+        # meets: the processes in /sys/fs/cgroup/cgroup.procs are then his.
+        return f"it has processes of its own: move them from {parent}/cgroup.procs into a child such as {parent}/init"
+    if err.errno == EOPNOTSUPP:
+        return f"{parent} is a threaded cgroup: choose another place by .linux.cgroupsPath"
+    return ""
 
 
 def _control(parent: str, controllers: list[str]) -> None:
@@ -97,6 +109,21 @@ def _control(parent: str, controllers: list[str]) -> None:
         posix.write(fd, " ".join(f"+{each}" for each in controllers).encode())
     finally:
         posix.close(fd)
+
+
+def refusal(directory: Directory, err: OSError) -> CgroupError | None:
+    """Return what clone3(CLONE_INTO_CGROUP) had against a cgroup; None if that was not the reason (clone(2))."""
+    path = directory.path
+    message = f"{directory.where}: cannot start a process in the cgroup {path}: {reason(err)}"
+    if err.errno == EBUSY:
+        return CgroupError(message, "cgroups below it have controllers: then processes can only be there")
+    if err.errno == EOPNOTSUPP:
+        return CgroupError(message, "it is, or is below, a threaded cgroup")
+    if err.errno == EAGAIN:
+        return CgroupError(message, f"pids.max of {path} or a cgroup above it leaves no room")
+    if err.errno in (EACCES, EPERM) and not posix.access(f"{path}/cgroup.procs", posix.W_OK):
+        return CgroupError(message, "delegation has to include the cgroup that both it and the runtime are below")
+    return None
 
 
 def delegate(path: str, owner: int) -> None:
@@ -119,17 +146,42 @@ def delegate(path: str, owner: int) -> None:
 
 def attach_devices(path: str, rules: tuple[DeviceRule, ...]) -> None:
     """Make the device rules hold in a v2 cgroup (bpf(2), BPF_PROG_TYPE_CGROUP_DEVICE). Raises StepError."""
+    replace_device_program(path, rules, fresh=True)
+
+
+def replace_device_program(path: str, rules: tuple[DeviceRule, ...] | None, fresh: bool = False) -> None:
+    """Let these device rules follow the ones that hold in a v2 cgroup, with no moment between (BPF_F_REPLACE).
+
+    None allows everything. Programs of others, such as systemd's, stay. `fresh`: there is none of ours yet.
+    Raises StepError, with the old rules in force.
+    """
     from pyrunc.cgroups.devices import device_program
     from pyrunc.kernel import bpf
 
     opened: list[int] = []
     try:
         opened.append(posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC))
-        opened.append(bpf.load_device_program(device_program(rules)))
-        bpf.attach(*opened)
+        old = [] if fresh else _our_programs(opened[0], opened)
+        if rules is not None:
+            opened.append(bpf.load_device_program(device_program(rules)))
+            bpf.attach(opened[0], opened[-1], old.pop() if old else -1)
+        for program in old:
+            bpf.detach(opened[0], program)
     except OSError as err:
         message = f".linux.resources.devices: cannot attach a device program to {path}: {reason(err)}"
         raise StepError(message) from err
     finally:
         for fd in opened:
             posix.close(fd)
+
+
+def _our_programs(cgroup: int, opened: list[int]) -> list[int]:
+    """Open the device programs of the cgroup, adding them to `opened`, and return those that are ours."""
+    from pyrunc.kernel import bpf
+
+    ours = []
+    for number in bpf.query(cgroup):
+        opened.append(bpf.open_program(number))
+        if bpf.is_ours(opened[-1]):
+            ours.append(opened[-1])
+    return ours

@@ -8,14 +8,13 @@ import sys
 from pyrunc import __version__
 from pyrunc.cli.arguments import parse, parse_command
 from pyrunc.cli.log import Log, open_log
-from pyrunc.cli.table import GLOBAL_FLAGS, all_commands, find
+from pyrunc.cli.table import GLOBAL_FLAGS, find
 from pyrunc.errors import ConfigError, PyruncError, UsageError
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.cli.arguments import Arguments
-    from pyrunc.cli.table import Command
 
 SPEC_VERSION = "1.3.0"
 _INTERRUPTED = 130  # 128 + SIGINT
@@ -40,11 +39,13 @@ def main(words: list[str]) -> int:
         _check_rootless(options)
         if options.switch("version"):
             return _print(f"pyrunc version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\n")
-        if options.switch("help") or not rest or rest[0] in ("help", "-h", "--help"):
-            return _print(_help())
+        if not rest or options.switch("help"):
+            return _help()
+        if rest[0] == "help":
+            return _help(*rest[1:2])
         return _dispatch(rest, options, log, words)
     except UsageError as err:
-        log.error(f"{err} (see pyrunc --help)")
+        log.error(f"{err} (see pyrunc help)", type(err).__name__)
         return err.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -60,9 +61,9 @@ def _dispatch(words: list[str], options: Arguments, log: Log, whole: list[str]) 
     command = find(name)
     if command is None:
         raise UsageError(f"unknown command {name!r}")
-    if any(word in ("-h", "--help") for word in words[1:]):
-        return _print(_command_help(name, command))
     arguments = parse_command(words[1:], command)
+    if arguments.switch("help"):
+        return _help(name)
     subject = f" {arguments.positional[0]}" if arguments.positional else ""
     log = log.but(prefix=" ".join(f"pyrunc: {name}{subject}".splitlines()))
     try:
@@ -71,12 +72,13 @@ def _dispatch(words: list[str], options: Arguments, log: Log, whole: list[str]) 
             sealing.ensure(whole)
         module = __import__(f"pyrunc.cli.{command.module}", fromlist=["main"])
         status: int = module.main(Context(_root(options), log, options), arguments)
+        log.finish()
         return status
     except ConfigError as err:
-        log.error(str(_in_full(name, err, options)))
+        log.error(str(_in_full(name, err, options)), type(err).__name__)
         return err.exit_code
     except PyruncError as err:
-        log.error(str(err))
+        log.error(str(err), type(err).__name__)
         return err.exit_code
     except (OSError, MemoryError, RecursionError) as err:
         # Nothing below should let one through; a user gets a line all the same, and --debug the place.
@@ -92,16 +94,18 @@ def _in_full(name: str, refused: ConfigError, options: Arguments) -> ConfigError
         return refused
     from pyrunc.host.check import in_full, working_request
 
-    cgroups = options.text("cgroup-manager") != "disabled"
-    return in_full(refused, working_request().but(cgroups=cgroups))
+    manager = options.text("cgroup-manager")
+    systemd = manager == "systemd" or options.switch("systemd-cgroup")
+    return in_full(refused, working_request().but(cgroups=manager != "disabled", systemd=systemd))
 
 
 def _root(options: Arguments) -> str:
-    """Return the state root: --root, or where runc's users look for it. Made absolute: commands change directory."""
+    """Return the state root: --root, or the usual one. Made absolute: commands change directory."""
     root = options.text("root")
     if not root:
-        runtime = posix.environ.get(b"XDG_RUNTIME_DIR", b"").decode("utf-8", "surrogateescape")
-        root = f"{runtime}/pyrunc" if posix.geteuid() and runtime else "/run/pyrunc"
+        from pyrunc.state.store import default_root
+
+        root = default_root()
     return absolute(root)
 
 
@@ -116,18 +120,7 @@ def _print(text: str) -> int:
     return 0
 
 
-def _help() -> str:
-    lines = ["pyrunc: an OCI runtime (runtime-spec 1.3)", "", "usage: pyrunc [global flags] COMMAND [flags] ...", ""]
-    lines += [f"  {name:10} {command.summary}" for name, command in all_commands().items()]
-    lines += ["", "global flags:"]
-    lines += [f"  --{flag.name:18} {flag.help}" for flag in GLOBAL_FLAGS]
-    return "\n".join(lines) + "\n"
+def _help(name: str = "") -> int:
+    from pyrunc.cli.help import command_help, overview
 
-
-def _command_help(name: str, command: Command) -> str:
-    lines = [f"usage: pyrunc {name} [flags] {command.arguments}".rstrip(), "", command.summary, ""]
-    for flag in command.flags:
-        short = f"-{flag.short}, " if flag.short else ""
-        default = f" (default {flag.default})" if flag.default else ""
-        lines.append(f"  {short}--{flag.name:18} {flag.help}{default}")
-    return "\n".join(lines) + "\n"
+    return _print(command_help(name) if name else overview())

@@ -44,7 +44,7 @@ def document() -> dict[str, object]:
         "linux": {
             "namespaces": sorted(flags.NAMESPACES),
             "capabilities": list(flags.CAPABILITIES),
-            "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": True},
+            "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": True, "rdma": True},
             "seccomp": {
                 "enabled": True,
                 "actions": sorted(seccomp.ACTIONS),

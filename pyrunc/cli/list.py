@@ -22,6 +22,7 @@ _COLUMNS = (
     ("CREATED", "created"),
     ("OWNER", "owner"),
 )
+_NARROWEST, _APART = 12, 3
 
 
 def main(context: Context, arguments: Arguments) -> int:
@@ -54,8 +55,9 @@ def _documents(context: Context) -> list[dict[str, object]]:
 
 
 def _table(documents: list[dict[str, object]]) -> str:
+    """Lay out columns as runc does, whose callers cut them: three spaces apart, and none narrower than twelve."""
     rows = [[title for title, _ in _COLUMNS]]
     rows += [[str(document[key]) for _, key in _COLUMNS] for document in documents]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    widths = [max(_NARROWEST, _APART + max(map(len, column))) for column in zip(*rows, strict=True)]
+    lines = ("".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1] for row in rows)
     return "\n".join(lines) + "\n"

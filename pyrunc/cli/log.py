@@ -1,7 +1,10 @@
 """What pyrunc says besides its results: one line an error, on stderr and in the log the engine reads.
 
-containerd reads the log as a stream of JSON objects and takes the last error; podman reads the whole file as one
-object. So by default errors are all that is written.
+containerd reads the log as a stream of JSON objects and takes the last error. podman reads the whole file as one
+object, but only after a command that failed. So an error is all that such a command writes to the log, unless
+--log-level or --debug ask for more; warnings wait until its end, and then go to stderr. What a command that went
+well had to warn of is in the log: engines give the container's own stderr to create and exec, it does not belong
+there.
 """
 
 from __future__ import annotations
@@ -18,24 +21,44 @@ _STDERR = 2
 
 
 class Log(Record):
-    """Where lines go: `fd` is the log's file or stderr, `level` the most detailed that is written."""
+    """Where lines go: `fd` is the log's file or stderr, `level` the most detailed that is written.
+
+    `held` are warnings that wait for the end of the command, None where they are written at once.
+    """
 
     fd: int = _STDERR
     json: bool = False
     level: str = "error"
     prefix: str = "pyrunc"
+    held: list[str] | None = None
 
-    def error(self, message: str) -> None:
-        """Report why the command failed; a log file gets it besides stderr, for whoever looks at either."""
+    def error(self, message: str, kind: str = "") -> None:
+        """Report why the command failed; a log file gets it besides stderr, for whoever looks at either.
+
+        `kind` is the error's class; a line of JSON says it as `error`.
+        """
         if self.fd != _STDERR:
-            self._write(self.fd, "error", message)
-            self.but(fd=_STDERR, json=False)._write(_STDERR, "error", message)
+            self._write(self.fd, "error", message, kind)
+            stderr = self.but(fd=_STDERR, json=False)
+            stderr._write_held()
+            stderr._write(_STDERR, "error", message)
         else:
-            self._write(_STDERR, "error", message)
+            self._write(_STDERR, "error", message, kind)
 
     def warning(self, message: str) -> None:
         """Report what went differently from what was asked, without being an error."""
-        self._say("warning", message)
+        if self.held is not None:
+            self.held.append(message)
+        else:
+            self._say("warning", message)
+
+    def finish(self) -> None:
+        """Write the warnings of a command that went well."""
+        self._write_held()
+
+    def _write_held(self) -> None:
+        while self.held:
+            self._write(self.fd, "warning", self.held.pop(0))
 
     def debug(self, message: str) -> None:
         """Report a step (--debug)."""
@@ -45,12 +68,13 @@ class Log(Record):
         if _LEVELS.index(level) <= _LEVELS.index(self.level):
             self._write(self.fd, level, message)
 
-    def _write(self, fd: int, level: str, message: str) -> None:
+    def _write(self, fd: int, level: str, message: str, kind: str = "") -> None:
         if fd == _STDERR and not self.json and level != "error":
             message = f"{level}: {message}"
         message = " ".join(f"{self.prefix}: {message}".splitlines())
         if self.json:
-            line = dump({"level": level, "msg": message, "time": _now()})
+            document = {"level": level, "msg": message, "time": _now()}
+            line = dump({**document, "error": kind} if kind else document)
         elif fd == _STDERR:
             line = message
         else:
@@ -77,6 +101,7 @@ def open_log(path: str, form: str, level: str, debug: bool) -> Log:
         return Log(_STDERR, form == "json", "warning" if level == "error" else level)
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC
     try:
-        return Log(posix.open(path, flags, 0o644), form == "json", level)
+        held: list[str] | None = [] if level == "error" else None
+        return Log(posix.open(path, flags, 0o644), form == "json", level, held=held)
     except OSError as err:
         raise UsageError(f"cannot open the log {path}: {reason(err)}") from err

@@ -42,10 +42,10 @@ def document_of(entry: Entry) -> dict[str, object]:
         "bundle": state.bundle,
         "rootfs": state.rootfs,
         "created": state.created,
-        "owner": _owner(state.owner),
     }
     if state.annotations:
         document["annotations"] = state.annotations
+    document["owner"] = _owner(state.owner)
     return document
 
 

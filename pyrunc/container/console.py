@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 _NODE = posix.O_RDONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
 
 
-def set_up_console(process: Process, root: int, channel: Channel, mount_namespace: bool) -> None:
-    """Make a pty, send its master to the host side, and make its slave the controlling terminal."""
+def set_up_console(process: Process, root: int, channel: Channel, bind: bool) -> None:
+    """Make a pty, send its master to the host side, and make its slave the standard streams.
+
+    With `bind` it becomes /dev/console too. The caller makes it the controlling terminal: the session's leader.
+    """
     master, slave = _open_pty(root)
     if process.console_size is not None:
         terminal.set_size(slave, *process.console_size)
-    if mount_namespace:
+    if bind:
         _bind_console(slave, root)
     channel.say(CONSOLE, (master,))
     posix.close(master)
@@ -32,7 +35,6 @@ def set_up_console(process: Process, root: int, channel: Channel, mount_namespac
     for fd in (0, 1, 2):
         posix.dup2(slave, fd, True)
     posix.close(slave)
-    terminal.make_controlling(0)
 
 
 def _open_pty(root: int) -> tuple[int, int]:

@@ -13,12 +13,13 @@ from pyrunc import sync
 from pyrunc.container import devices, identity, masking, mounts, namespaces, process, rootfs
 from pyrunc.container.exec import exec_program, hide_descriptors
 from pyrunc.container.hooks import run_hooks
+from pyrunc.container.keyring import join_keyring
 from pyrunc.container.mounts import Root
 from pyrunc.container.seal import seal
 from pyrunc.errors import ProgramError, PyruncError, StepError, SyncError, reason
 from pyrunc.kernel import flags, procfs
 from pyrunc.kernel.prctl import set_dumpable, set_pdeathsig
-from pyrunc.kernel.processes import close_range, join_session_keyring, reset_signals
+from pyrunc.kernel.processes import close_range, reset_signals
 from pyrunc.plan import steps
 from pyrunc.record import Record
 
@@ -85,7 +86,7 @@ def init(plan: Plan, channel: Channel, inherited: Inherited, say: Callable[[str]
         set_pdeathsig(0)
         listener = _load_listened(plan, channel, inherited)
         channel.say(sync.READY)
-        namespaces.join_cgroups(channel.expect(sync.GO))
+        pids_max = _join_last(plan, channel.expect(sync.GO))
         if listener >= 0:
             posix.close(listener)
             inherited = inherited.but(seccomp=None)
@@ -96,7 +97,7 @@ def init(plan: Plan, channel: Channel, inherited: Inherited, say: Callable[[str]
         sync.give_up(channel, StepError(f"cannot set up the container: {reason(err)}"))
     except BaseException as err:  # noqa: BLE001 - whatever it is, it must not run on as a copy of the host side
         sync.give_up(channel, StepError(f"internal error inside: {type(err).__name__}: {err}"))
-    _wait_and_exec(plan, inherited, program, env)
+    _wait_and_exec(plan, inherited, program, env, pids_max)
 
 
 def _detach(plan: Plan, channel: Channel, inherited: Inherited) -> int:
@@ -136,44 +137,40 @@ def _enter_namespaces(plan: Plan, channel: Channel, inherited: Inherited) -> Non
     else:
         namespaces.join(plan.namespaces.join, inherited.joins)
     if plan.id_maps is not None or "user" in inherited.joins:
-        namespaces.become_root(plan)
+        namespaces.become_root(plan.id_maps, plan.process)
         set_dumpable(False)
         set_pdeathsig(flags.SIGNALS["SIGKILL"])
     namespaces.unshare_in_child(plan.namespaces)
     if plan.session_keyring:
-        _join_keyring(plan)
-
-
-def _join_keyring(plan: Plan) -> None:
-    """session-keyring(7): the caller's keys are not the container's."""
-    labelled = plan.process.policies if plan.process else ()
-    try:
-        if labelled:
-            from pyrunc.container import policies  # see load_for
-
-            policies.label_keys(labelled, True)
-        join_session_keyring(f"_ses.{plan.id}")
-        if labelled:
-            policies.label_keys(labelled, False)
-    except OSError as err:
-        raise StepError(f"cannot make a session keyring: {reason(err)}", "--no-new-keyring does without") from err
+        join_keyring(plan.id, plan.process.policies if plan.process else (), True)
 
 
 def _fill_root(plan: Plan, channel: Channel, inherited: Inherited, say: Callable[[str], None]) -> Root:
     root = Root(rootfs.prepare(plan.rootfs, inherited.root), dict(inherited.trees))
     for step in plan.before_pivot:
         if isinstance(step, steps.JoinCgroups):
-            _perform(step, say, lambda step=step: _join_cgroups(step, channel))  # type: ignore[misc]
+            _perform(step, say, lambda step=step: _join_cgroups(step, plan, channel))  # type: ignore[misc]
         else:
             _perform(step, say, lambda step=step: _BEFORE_PIVOT[type(step)](step, root))  # type: ignore[misc]
     return root
 
 
-def _join_cgroups(step: steps.JoinCgroups, channel: Channel) -> None:
-    namespaces.join_cgroups(channel.expect(sync.CGROUP))
+def _join_cgroups(step: steps.JoinCgroups, plan: Plan, channel: Channel) -> None:
+    fds = channel.expect(sync.CGROUP)
+    # The way back from the cgroup that is joined for good at GO: see cgroups/creation.py, visit_fds.
+    back = fds[-1:] if plan.cgroup.visits else ()
+    namespaces.join_cgroups(fds[: len(fds) - len(back)])
     namespaces.reset_affinity()
     if step.namespace:
         namespaces.unshare_cgroup()
+    namespaces.join_cgroups(back)
+
+
+def _join_last(plan: Plan, fds: tuple[int, ...]) -> int:
+    """Join what was left for last; return the open pids.max if the limit is to follow the hooks, else -1."""
+    own_limit = plan.cgroup.late_pids is not None and bool(plan.hooks.start_container)
+    namespaces.join_cgroups(fds[:-1] if own_limit else fds)
+    return fds[-1] if own_limit else -1
 
 
 def _perform(step: Step, say: Callable[[str], None], act: Callable[[], None]) -> None:
@@ -209,8 +206,10 @@ def _settle(
     root.fd = inside
     if plan.process is not None and plan.process.terminal:
         from pyrunc.container import console  # see load_for
+        from pyrunc.kernel.terminal import make_controlling
 
         console.set_up_console(plan.process, inside, channel, plan.rootfs.entry != "chroot")
+        make_controlling(0)
     if plan.process is not None:
         process.make_cwd(plan.process.cwd, inside)
     rootfs.finish(plan.rootfs)
@@ -253,7 +252,9 @@ def _has(plan: Plan, kind: type) -> bool:
     return any(isinstance(step, kind) for step in plan.after_pivot)
 
 
-def _wait_and_exec(plan: Plan, inherited: Inherited, program: str, env: dict[str, str]) -> NoReturn:
+def _wait_and_exec(
+    plan: Plan, inherited: Inherited, program: str, env: dict[str, str], pids_max: int
+) -> NoReturn:
     """Wait for start, then run the program; what goes wrong now is told to start, through its fifo."""
     try:
         # CPython ignores SIGPIPE and SIGXFSZ, and ignored signals stay so across execve(2). Now, while nobody waits.
@@ -264,6 +265,8 @@ def _wait_and_exec(plan: Plan, inherited: Inherited, program: str, env: dict[str
         if plan.process is None:
             raise ProgramError("config.json has no process: there is nothing to start")
         _run_hooks(plan, plan.hooks.start_container, "created")
+        if plan.cgroup.late_pids is not None and pids_max >= 0:
+            namespaces.limit_pids(pids_max, plan.cgroup.late_pids)
         if plan.listener is None:
             hide_descriptors(_passed_on(plan))
         process.confine(plan.process, inherited.seccomp)

@@ -10,10 +10,14 @@ from pyrunc.kernel import flags
 from pyrunc.kernel.credentials import set_groups, set_ids
 from pyrunc.kernel.namespaces import setns, unshare
 from pyrunc.kernel.network import loopback_up
+from pyrunc.plan.steps_cgroups import PIDS_OF_HOOKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrunc.plan.steps import IdMaps, JoinNamespace, Namespaces, Plan
+    from pyrunc.plan.steps import IdMaps, JoinNamespace, Namespaces, Process
+    from pyrunc.plan.steps_cgroups import Write
+
+_LONGEST_LIMIT = 32
 
 
 def join(joins: tuple[JoinNamespace, ...], fds: dict[str, int]) -> None:
@@ -43,12 +47,12 @@ def _cannot(step: JoinNamespace, err: OSError) -> StepError:
     return StepError(f"{step.where}: cannot {step.describe()}: {reason(err)}")
 
 
-def become_root(plan: Plan) -> None:
+def become_root(maps: IdMaps | None, process: Process | None) -> None:
     """Take the ids that own the container's files: 0 inside, or the process's own where 0 is not mapped."""
     uid = gid = 0
-    if plan.id_maps is not None and plan.process is not None:
-        uid = 0 if _maps(plan.id_maps, 0) else plan.process.uid
-        gid = 0 if any(line.inside == 0 for line in plan.id_maps.gids) else plan.process.gid
+    if maps is not None and process is not None:
+        uid = 0 if _maps(maps, 0) else process.uid
+        gid = 0 if any(line.inside == 0 for line in maps.gids) else process.gid
     try:
         set_ids(uid, gid)
         set_groups(())
@@ -128,7 +132,7 @@ def join_cgroups(tasks: tuple[int, ...]) -> None:
     """Move this process into its cgroups through the open `tasks` files.
 
     "0" is the writer itself, and a single thread that moves itself needs no grace period: 0.15 ms for all v1
-    hierarchies, where a pid written to cgroup.procs waits 5 to 15 ms.
+    hierarchies, where a pid written to cgroup.procs waits 5 to 15 ms. (On v2 the file is cgroup.procs all the same.)
     """
     for fd in tasks:
         try:
@@ -137,3 +141,12 @@ def join_cgroups(tasks: tuple[int, ...]) -> None:
             raise StepError(f".linux.cgroupsPath: cannot join the cgroup: {reason(err)}") from err
         finally:
             posix.close(fd)
+
+
+def limit_pids(pids_max: int, limit: Write) -> None:
+    """Write the limit that hooks were spared, unless an update has set another meanwhile."""
+    try:
+        if posix.pread(pids_max, _LONGEST_LIMIT, 0).strip() == b"%d" % PIDS_OF_HOOKS:
+            posix.pwrite(pids_max, limit.value.encode(), 0)
+    except OSError as err:
+        raise StepError(f"{limit.where}: cannot {limit.describe()}: {reason(err)}") from err

@@ -32,9 +32,18 @@ _LATE_LIMITS = ("RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_NOFILE", "RL
 
 
 def prepare(process: Process, root: int, filtered: bool, proc: int = -1) -> None:
-    """Apply everything that may be applied before start; `filtered` says that a seccomp filter is still to come.
+    """Apply everything that may be applied before start; see become().
 
-    `proc` is a private procfs, needed where the process has policies.
+    Raises StepError.
+    """
+    become(process, filtered, proc)
+    enter_cwd(process.cwd, root)
+
+
+def become(process: Process, filtered: bool, proc: int = -1) -> None:
+    """Take the policies, the limits, the user; `filtered` says that a seccomp filter is still to come.
+
+    `proc` is a private procfs, needed where the process has policies. Raises StepError.
     """
     if process.policies:
         from pyrunc.container import policies  # see init.load_for
@@ -47,7 +56,6 @@ def prepare(process: Process, root: int, filtered: bool, proc: int = -1) -> None
         _prepare_rlimit(limit)
     _give_stdio(process.uid)
     _become_user(process, filtered)
-    _enter_cwd(process.cwd, root)
 
 
 def _try(where: str, what: str, act: Callable[[], object]) -> None:
@@ -66,11 +74,12 @@ def make_cwd(cwd: str, root: int) -> None:
             raise StepError(f".process.cwd: cannot make {cwd}: {reason(err)}") from err
 
 
-def _enter_cwd(cwd: str, root: int) -> None:
+def enter_cwd(cwd: str, root: int) -> None:
     """chdir(2) as the container's user, inside the root, through no magic link.
 
     CVE-2024-21626: a working directory of /proc/self/fd/N led to a leaked descriptor of the host. None is open
     here, no magic link is followed, and the kernel must be able to say where in the root we ended up.
+    Raises StepError.
     """
     try:
         fd = paths.open_in(root, cwd, posix.O_PATH | posix.O_DIRECTORY)

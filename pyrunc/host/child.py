@@ -31,15 +31,26 @@ def start_inside(
     `cgroup_fd` is a v2 cgroup to be born in, or -1.
     """
     if _needs_stage(plan):
-        return _start_from_stage(plan, theirs, inherited, say)
+        return _start_from_stage(plan, theirs, inherited, say, cgroup_fd)
     try:
         pid, pidfd = clone3(plan.namespaces.at_clone, cgroup_fd)
     except OSError as err:
-        raise StepError(f".linux.namespaces: cannot make new namespaces: {reason(err)}") from err
+        raise _cannot_clone(err, plan, cgroup_fd) from err
     if pid == 0:
         init(plan, theirs, inherited, say)
     posix.close(pidfd)
     return pid
+
+
+def _cannot_clone(err: OSError, plan: Plan, cgroup_fd: int) -> PyruncError:
+    """Say whose fault it was: the cgroup's, where the kernel has one more reason to refuse, or the namespaces'."""
+    if cgroup_fd >= 0 and plan.cgroup.unified is not None:
+        from pyrunc.cgroups.v2 import refusal
+
+        refused = refusal(plan.cgroup.unified, err)
+        if refused is not None:
+            return refused
+    return StepError(f".linux.namespaces: cannot make new namespaces: {reason(err)}")
 
 
 def _needs_stage(plan: Plan) -> bool:
@@ -49,14 +60,18 @@ def _needs_stage(plan: Plan) -> bool:
 
 
 def _start_from_stage(
-    plan: Plan, theirs: Channel, inherited: Inherited, say: Callable[[str], None]
+    plan: Plan, theirs: Channel, inherited: Inherited, say: Callable[[str], None], cgroup_fd: int
 ) -> int:
     """Let a process in between join, so that we stay where we are: hooks are to run in our namespaces.
 
-    The container is its child but, by CLONE_PARENT, ours to wait for.
+    The container is its child but, by CLONE_PARENT, ours to wait for. Born in the cgroup is the stage: in a user
+    namespace that it joins it may have no right to put somebody there.
     """
     reader, writer = posix.pipe2(posix.O_CLOEXEC)
-    stage, pidfd = clone3(0)
+    try:
+        stage, pidfd = clone3(0, cgroup_fd)
+    except OSError as err:
+        raise _cannot_clone(err, plan, cgroup_fd) from err
     if stage == 0:
         _stage(plan, theirs, inherited, writer, say)
     posix.close(writer)

@@ -15,11 +15,12 @@ from pyrunc.container.init import Inherited, load_for
 from pyrunc.errors import PyruncError, StateError, StepError, SyncError, reason
 from pyrunc.host import child
 from pyrunc.host.facts import look
+from pyrunc.host.pid_file import write_pid_file
 from pyrunc.host.seccomp import compile_for
 from pyrunc.kernel.pidfd import start_time
 from pyrunc.plan.make import Request, make_plan
 from pyrunc.record import Record
-from pyrunc.spec.load import load
+from pyrunc.spec.load import parse, read_text
 from pyrunc.state import store
 from pyrunc.state.status import CREATED, CREATING
 from pyrunc.state.store import Entry, State
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyrunc.host.resctrl import Groups
+    from pyrunc.host.scope import Driver
     from pyrunc.plan.facts import Facts
     from pyrunc.plan.steps import Hook, Plan
     from pyrunc.sync import Channel
@@ -64,26 +66,33 @@ class Channels(Record):
     theirs: Channel
 
 
-def create(order: Order, say: Callable[[str], None], meanwhile: Callable[[], None] = lambda: None) -> Created:
+def create(
+    order: Order,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Created:
     """Create a container (runtime.md, "Create"): everything but running its program.
 
+    Each step is told to `say`, and to `warn` what the spec wants logged as a warning.
     `meanwhile` is called while the inside works on its own, for what the caller will need later.
 
     Raises ConfigError, StepError, HookError, ExistsError and others of errors.py, with the host as it was before.
     """
-    spec = load(order.request.bundle)
-    facts = look()
+    file = f"{order.request.bundle}/config.json"
+    text = read_text(file)
+    spec = parse(text, file)
+    facts, driver = look_for(order)
     plan = make_plan(spec, order.request, facts)
-    _check(plan, order)
+    check(plan, order)
     filter_ = compile_for(spec, order.root)
     for warning in plan.warnings:
-        say(f"warning: {warning}")
-    groups = _look_at_resctrl(plan)
-    state = _intentions(plan)
-    if groups is not None:
-        state = state.but(resctrl_made=groups.made)
+        warn(warning)
+    groups = look_at_resctrl(plan)
+    state = all_intentions(plan, groups, driver)
     entry = store.reserve(order.root, state)
     try:
+        entry.keep_config(text)
         if order.request.notify:
             entry.make_directory(order.request.notify)
         joins = child.open_joins(plan.namespaces.join)
@@ -98,22 +107,23 @@ def create(order: Order, say: Callable[[str], None], meanwhile: Callable[[], Non
         channels.theirs.close()
         _close(inherited, cgroup_fd)
         state = _name(state, pid, channels.ours)
-        if groups is not None:
-            groups.take(state.pid)
-        document = _attend(plan, facts, state, channels.ours, cgroup_fd >= 0, meanwhile)
+        _take_in(plan, state.pid, groups, driver)
+        document = _attend(plan, facts, state, channels.ours, cgroup_fd >= 0 or driver is not None, meanwhile)
         state = state.but(status=CREATED, cgroup_leaves=tuple(each.path for each in plan.cgroup.directories))
-        text = store.encode(state)  # while the inside settles
-        pty = _await_ready(plan, state, channels.ours, cgroup_fd >= 0, document)
-        entry.write(text)
-        _hand_out(order, state, pty)
-        channels.ours.say(sync.GO, cgroups.entry_fds(plan.cgroup, late=True))
+        encoded = store.encode(state)  # while the inside settles
+        pty = _await_ready(plan, state, channels.ours, document)
+        if driver is not None:
+            driver.settle(plan.cgroup)
+        entry.write(encoded)
+        hand_out(order, state, pty)
+        channels.ours.say(sync.GO, _last_fds(plan))
     except BaseException as err:
-        _undo(entry, state, err)
+        undo(entry, state, err)
         raise
     return Created(entry, state, pty)
 
 
-def _check(plan: Plan, order: Order) -> None:
+def check(plan: Plan, order: Order) -> None:
     """Look at what only the host can tell, before anything is made."""
     try:
         kind = posix.lstat(plan.rootfs.path).st_mode & 0o170000
@@ -136,7 +146,7 @@ def _check(plan: Plan, order: Order) -> None:
         raise StepError("--console-socket is only for a container with .process.terminal true")
 
 
-def _look_at_resctrl(plan: Plan) -> Groups | None:
+def look_at_resctrl(plan: Plan) -> Groups | None:
     """Find out what intelRdt takes; without it resctrl is not even looked for (config-linux.md#intelrdt)."""
     if plan.resctrl is None:
         return None
@@ -145,7 +155,18 @@ def _look_at_resctrl(plan: Plan) -> Groups | None:
     return resctrl.look(plan.resctrl, resctrl.find_root())
 
 
-def _intentions(plan: Plan) -> State:
+def look_for(order: Order) -> tuple[Facts, Driver | None]:
+    """Look at the host, and at systemd if that is to make the cgroup; without its driver it is not even loaded."""
+    facts = look()
+    if not order.request.systemd:
+        return facts, None
+    from pyrunc.host.scope import Driver
+
+    driver = Driver(facts, order.root)
+    return driver.facts, driver
+
+
+def intentions(plan: Plan) -> State:
     """Say what will be made, before it is: delete walks this list, whenever create was killed."""
     creator = posix.getpid()
     made = cgroups.missing_directories(plan.cgroup)
@@ -167,7 +188,24 @@ def _intentions(plan: Plan) -> State:
         freezer=cgroups.freezer_file(plan.cgroup),
         host_mounts=plan.rootfs.entry == "chroot",
         private_pids="pid" in plan.namespaces.names,
+        session_keyring=plan.session_keyring,
     )
+
+
+def all_intentions(plan: Plan, groups: Groups | None, driver: Driver | None) -> State:
+    """Say what will be made, by resctrl and by systemd as well. Raises CgroupError."""
+    state = intentions(plan)
+    if groups is not None:
+        state = state.but(resctrl_made=groups.made)
+    return state if driver is None else driver.intend(state, plan.cgroup)
+
+
+def _take_in(plan: Plan, pid: int, groups: Groups | None, driver: Driver | None) -> None:
+    """Put the child where it has to be put from outside, before it is anybody but us: into resctrl, by systemd."""
+    if groups is not None:
+        groups.take(pid)
+    if driver is not None:
+        driver.enter(plan.cgroup, pid)
 
 
 def _kept(hooks: tuple[Hook, ...]) -> list[dict[str, object]]:
@@ -212,9 +250,9 @@ def _attend(
         ours.say(sync.ID_MAPS_WRITTEN)
     if not in_cgroup:
         cgroups.create(plan.cgroup)
-        if plan.cgroup.unified is not None and not plan.cgroup.small_memory:
+        if cgroups.adds_early(plan.cgroup):
             cgroups.add(plan.cgroup, state.pid)
-    ours.say(sync.CGROUP, cgroups.entry_fds(plan.cgroup, late=False))
+    ours.say(sync.CGROUP, (*cgroups.entry_fds(plan.cgroup, late=False), *cgroups.visit_fds(plan.cgroup)))
     meanwhile()
     ours.expect(sync.ROOTFS_READY)
     if plan.net_devices:
@@ -230,7 +268,7 @@ def _attend(
     return document
 
 
-def _await_ready(plan: Plan, state: State, ours: Channel, in_cgroup: bool, document: str) -> int:
+def _await_ready(plan: Plan, state: State, ours: Channel, document: str) -> int:
     """Take what the inside hands over while it settles, until it is ready; return the pty's master or -1."""
     pty = -1
     if plan.process is not None and plan.process.terminal:
@@ -241,9 +279,17 @@ def _await_ready(plan: Plan, state: State, ours: Channel, in_cgroup: bool, docum
         ours.expect(sync.LOADING_FILTER)
         send_listener(plan.listener, state.pid, document, ours)
     ours.expect(sync.READY)
-    if plan.cgroup.small_memory and plan.cgroup.unified is not None and not in_cgroup:
+    if plan.cgroup.last is not None and plan.cgroup.last is plan.cgroup.unified:
         cgroups.add(plan.cgroup, state.pid)
+    if plan.cgroup.late_pids is not None and not plan.hooks.start_container:
+        cgroups.apply((plan.cgroup.late_pids,))
     return pty
+
+
+def _last_fds(plan: Plan) -> tuple[int, ...]:
+    """Open the cgroup files that the inside writes to by itself before its program runs."""
+    limit = cgroups.pids_fd(plan.cgroup) if plan.hooks.start_container else ()
+    return (*cgroups.entry_fds(plan.cgroup, late=True), *limit)
 
 
 def _set_oom_score_adj(pid: int, value: int) -> None:
@@ -258,7 +304,7 @@ def _set_oom_score_adj(pid: int, value: int) -> None:
         raise StepError(f"{where}: cannot set it to {value}: {reason(err)}") from err
 
 
-def _hand_out(order: Order, state: State, pty: int) -> None:
+def hand_out(order: Order, state: State, pty: int) -> None:
     """Tell the caller: pid file, pidfd, pty. After the state, so that whoever hears of it can use it."""
     if order.console_socket or order.pidfd_socket:
         from pyrunc.host import console
@@ -270,20 +316,7 @@ def _hand_out(order: Order, state: State, pty: int) -> None:
         write_pid_file(order.pid_file, state.pid)
 
 
-def write_pid_file(path: str, pid: int) -> None:
-    """Write a bare number under a hidden name and rename it: whoever waits for the file reads all of it."""
-    directory, _, name = path.rpartition("/")
-    hidden = f"{directory}/.{name}" if directory else f".{name}"
-    try:
-        fd = posix.open(hidden, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o644)
-        posix.write(fd, str(pid).encode())
-        posix.close(fd)
-        posix.rename(hidden, path)
-    except OSError as err:
-        raise StateError(f"cannot write the pid file {path}: {reason(err)}") from err
-
-
-def _undo(entry: Entry, state: State, cause: BaseException) -> None:
+def undo(entry: Entry, state: State, cause: BaseException) -> None:
     """Leave the host as it was; what cannot be undone stays in the store for delete --force."""
     explained = _explain_death(state, cause)
     from pyrunc.host.delete import destroy

@@ -10,7 +10,7 @@ import posix
 
 from pyrunc.errors import HookError, PyruncError, StateError, StatusError, reason
 from pyrunc.kernel.pidfd import open_process, send_signal, wait_for_end
-from pyrunc.state.status import CREATED, CREATING, STOPPED, status_of
+from pyrunc.state.status import CREATED, CREATING, PAUSED, STOPPED, status_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SIGKILL = 9
 _DEATH_TIMEOUT = 10.0  # seconds
+_USUAL_DEATH = 0.2
 
 
 def delete(entry: Entry, force: bool, warn: Callable[[str], None], strict: bool = False) -> None:
@@ -59,19 +60,42 @@ def _kill_for(entry: Entry) -> None:
         return  # delete goes on without, and says so
     if state is None:
         return
-    if status_of(entry, state) == CREATING:
+    status = status_of(entry, state)
+    if status == CREATING:
         kill_process(state.creator, state.creator_start)
-    kill_process(state.pid, state.start_time)
+    if status == PAUSED:
+        from pyrunc.cgroups.control import Cgroup
+
+        # Frozen on cgroup v1 a process does not even die: this freezes, kills and thaws.
+        Cgroup(state.cgroup_leaves, state.cgroup_made).kill_all()
+    kill_process(state.pid, state.start_time, lambda: _thaw(state))
 
 
-def kill_process(pid: int, start: int) -> None:
-    """Kill one process and wait until it has ended. Raises StateError when it does not."""
+def _thaw(state: State) -> None:
+    """Let the processes of a pid namespace die, for which its init waits: on cgroup v1 a frozen one does not.
+
+    The container may have frozen it, in a cgroup of its own below ours.
+    """
+    from pyrunc.cgroups.control import Cgroup
+
+    if state.cgroup_leaves:
+        Cgroup(state.cgroup_leaves, state.cgroup_made).thaw_all()
+
+
+def kill_process(pid: int, start: int, rescue: Callable[[], None] = lambda: None) -> None:
+    """Kill one process and wait until it has ended. Raises StateError when it does not.
+
+    `rescue` is called if that takes longer than usual.
+    """
     try:
         pidfd = open_process(pid, start)
     except ProcessLookupError:
         return
     try:
         send_signal(pidfd, _SIGKILL)
+        if wait_for_end(pidfd, _USUAL_DEATH):
+            return
+        rescue()
         if not wait_for_end(pidfd, _DEATH_TIMEOUT):
             raise StateError(f"process {pid} does not end after SIGKILL", "the kernel may be stuck in it")
     except ProcessLookupError:
@@ -93,9 +117,9 @@ def destroy(
     (config.md#poststop); one that fails is a warning, and the others run all the same.
     """
     if state is not None:
-        kill_process(state.pid, state.start_time)
+        kill_process(state.pid, state.start_time, lambda: _thaw(state))
         _reap(state.pid)
-        if state.cgroup_leaves:
+        if state.cgroup_leaves or state.unit:
             _remove_cgroups(state, cgroup)
         if state.resctrl_made:
             from pyrunc.host import resctrl
@@ -109,6 +133,11 @@ def destroy(
 
 
 def _remove_cgroups(state: State, cgroup: Cgroup | None) -> None:
+    if state.unit:
+        from pyrunc.host import scope
+
+        if not scope.is_ours(state.unit):
+            return
     if cgroup is None:
         from pyrunc.cgroups.control import Cgroup
 
@@ -116,6 +145,8 @@ def _remove_cgroups(state: State, cgroup: Cgroup | None) -> None:
     if cgroup.processes():
         # Whoever shares the host's pid namespace outlives its init.
         cgroup.kill_all()
+    if state.unit:
+        scope.release(state.unit)
     cgroup.remove()
 
 

@@ -1,4 +1,4 @@
-"""What a foreground `run` does beside the container: terminal, streams, signals, waiting.
+"""What a foreground `run` or `exec` does beside the program: terminal, streams, signals, waiting.
 
 With a terminal the caller's is put into raw mode and bytes are carried both ways between it and the container's
 pty, as is its size. Without one the container has the caller's streams themselves, except those that are a
@@ -19,9 +19,9 @@ from pyrunc.kernel.pidfd import send_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
-    from pyrunc.host.create import Created, Order
     from pyrunc.host.notify import NotifyProxy
 
 _BLOCK = 1 << 16
@@ -30,10 +30,11 @@ _NOT_RELAYED = (_signal.SIGCHLD, _signal.SIGPIPE, _signal.SIGURG, _signal.SIGWIN
 
 
 class Foreground:
-    """The caller's side of one foreground container, put back in order on leaving."""
+    """The caller's side of one foreground program, put back in order on leaving."""
 
-    def __init__(self, order: Order, subreaper: bool) -> None:
-        self._order = order
+    def __init__(self, wants_terminal: Callable[[], bool], subreaper: bool) -> None:
+        """`wants_terminal` is asked only where a stream of ours is one: streams are settled before the fork."""
+        self._wants_terminal = wants_terminal
         self._subreaper = subreaper
         self._relays: list[Relay | NotifyProxy] = []
         self._restore: bytes | None = None
@@ -48,18 +49,9 @@ class Foreground:
 
             # prctl(2): what the container leaves behind comes to us to be reaped, not to the host's init.
             set_child_subreaper(True)
-        if not self._wants_terminal():
+        if any(_is_terminal(fd) for fd in (0, 1, 2)) and not self._wants_terminal():
             self._replace_terminals()
         return self
-
-    def _wants_terminal(self) -> bool:
-        """Streams are settled before create has read the config: only a terminal among them needs a look."""
-        if not any(_is_terminal(fd) for fd in (0, 1, 2)):
-            return True  # nothing to replace either way
-        from pyrunc.spec.load import load
-
-        process = load(self._order.request.bundle).process
-        return process is not None and process.terminal
 
     def _replace_terminals(self) -> None:
         for fd in (0, 1, 2):
@@ -81,14 +73,14 @@ class Foreground:
             _signal.signal(number, _ignore)
         _signal.signal(_signal.SIGWINCH, _ignore)
 
-    def attach(self, created: Created) -> None:
-        """Begin to relay for a container that is created."""
-        self._pidfd = posix.pidfd_open(created.state.pid)
+    def attach(self, pid: int, console: int) -> None:
+        """Begin to relay for a child of ours; `console` is the master of its pty, or -1."""
+        self._pidfd = posix.pidfd_open(pid)
         for fd, kept in self._saved:
             # Ours are the terminals again; the container has the pipes.
             posix.dup2(kept, fd, True)
-        if created.console >= 0:
-            self._attach_terminal(created.console)
+        if console >= 0:
+            self._attach_terminal(console)
 
     def _attach_terminal(self, pty: int) -> None:
         self._pty = pty

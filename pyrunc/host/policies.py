@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrunc.errors import StepError
+from pyrunc.errors import StepError, reason
 from pyrunc.kernel import labels, landlock, scheduling
 from pyrunc.kernel.procfs import own_mounts
 from pyrunc.plan.steps_process import Landlock, MakeCoreCookie, SetLabel
@@ -10,6 +10,7 @@ from pyrunc.plan.steps_process import Landlock, MakeCoreCookie, SetLabel
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrunc.plan.steps import Step
+    from pyrunc.plan.steps_process import SetScheduler
 
 _NAMES = {"apparmor": "AppArmor", "selinux": "SELinux"}
 
@@ -30,3 +31,12 @@ def check_module(where: str, module: str) -> None:
     enabled = labels.apparmor_enabled() if module == "apparmor" else labels.selinux_enabled(own_mounts())
     if not enabled:
         raise StepError(f"{where}: {_NAMES[module]} is not enabled on this host")
+
+
+def set_scheduler(step: SetScheduler, pid: int) -> None:
+    """Give another process its scheduler. Raises StepError."""
+    values = (step.nice, step.priority, step.runtime, step.deadline, step.period)
+    try:
+        scheduling.set_scheduler_of(pid, step.policy, step.flags, *values)
+    except OSError as err:
+        raise StepError(f"{step.where}: cannot {step.describe()}: {reason(err)}") from err

@@ -97,8 +97,18 @@ def make(groups: Groups) -> None:
             raise StepError(f"{step.where}: cannot make {path}: {reason(err)}") from err
     if groups.clos not in groups.missing:
         return
-    for line in step.lines:
-        _write(f"{groups.clos}/schemata", f"{line}\n", step)
+    write_lines(groups.clos, step.lines, step)
+
+
+def read_lines(clos: str) -> str:
+    """Return the schemata of a class. Raises StepError."""
+    return _read(f"{clos}/schemata")
+
+
+def write_lines(clos: str, lines: tuple[str, ...], step: JoinClos) -> None:
+    """Write lines to the schemata of a class. Raises StepError."""
+    for line in lines:
+        _write(f"{clos}/schemata", f"{line}\n", step)
 
 
 def join(groups: Groups, pid: int) -> None:

@@ -24,22 +24,44 @@ def run(order: Order, keep: bool, subreaper: bool, say: Callable[[str], None], w
     """
     from pyrunc.host.foreground import Foreground
 
-    with Foreground(order, subreaper) as foreground:
-        created = create(order, say, lambda: _get_ready(foreground))
-        cgroup = None
-        try:
-            foreground.attach(created)
-            proxy = _start(created, warn)
-            if proxy is not None:
-                foreground.add(proxy)
-            cgroup = _cgroup_of(created)
-            status = exit_status(foreground.wait(created.state.pid))
-            if status == _KILLED and cgroup is not None and cgroup.oom_kills():
-                warn(f"container {created.state.id} was killed by the kernel: it exceeded its memory limit (OOM)")
-        finally:
-            if not keep:
-                _finish(created, warn, cgroup)
+    with Foreground(lambda: wants_terminal(order), subreaper) as foreground:
+        created = create(order, say, warn, lambda: _get_ready(foreground))
+        return attend(foreground, created, lambda: _start(created, warn), keep, warn)
+
+
+def attend(
+    foreground: Foreground,
+    created: Created,
+    begin: Callable[[], NotifyProxy | None],
+    keep: bool,
+    warn: Callable[[str], None],
+) -> int:
+    """Relay for a container from its beginning to its end, and return its exit code.
+
+    `begin` lets it go, and other commands at it.
+    """
+    cgroup = None
+    try:
+        foreground.attach(created.state.pid, created.console)
+        proxy = begin()
+        if proxy is not None:
+            foreground.add(proxy)
+        cgroup = _cgroup_of(created)
+        status = exit_status(foreground.wait(created.state.pid))
+        if status == _KILLED and cgroup is not None and cgroup.oom_kills():
+            warn(f"container {created.state.id} was killed by the kernel: it exceeded its memory limit (OOM)")
+    finally:
+        if not keep:
+            _finish(created, warn, cgroup)
     return status
+
+
+def wants_terminal(order: Order) -> bool:
+    """Say whether the config asks for a terminal. Raises ConfigError."""
+    from pyrunc.spec.load import load
+
+    process = load(order.request.bundle).process
+    return process is not None and process.terminal
 
 
 def _get_ready(foreground: Foreground) -> None:
@@ -85,7 +107,7 @@ def _finish(created: Created, warn: Callable[[str], None], cgroup: Cgroup | None
 
 def detach(order: Order, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
     """create and start in one command (`run --detach`); a start that fails leaves nothing."""
-    created = create(order, say, _load_the_rest)
+    created = create(order, say, warn, _load_the_rest)
     try:
         proxy = _start(created, warn)
         if proxy is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyrunc.state.store import Entry, State
 
 _LONGEST = 65536
+_CLOSING_TIMEOUT = 1000  # ms
 
 
 def start(entry: Entry, warn: Callable[[str], None]) -> State:
@@ -56,7 +57,7 @@ def start_created(entry: Entry, state: State, warn: Callable[[str], None]) -> No
     """Start a container that is known to be created and locked by us."""
     try:
         _run_program(entry, state)
-        _run_poststart(state)
+        run_poststart(state)
     except HookError:
         destroy(entry, state, poststop=True, warn=warn)
         raise
@@ -75,6 +76,8 @@ def _run_program(entry: Entry, state: State) -> None:
     try:
         posix.write(go, sync.START)
         said = _listen(result, pidfd)
+        if not said:
+            _await_end(go)
     finally:
         for fd in (pidfd, result, go):
             posix.close(fd)
@@ -95,7 +98,18 @@ def _listen(result: int, pidfd: int) -> bytes:
         return b""
 
 
-def _run_poststart(state: State) -> None:
+def _await_end(go: int) -> None:
+    """Wait until nobody reads start.fifo any more: execve(2) closes it and result.fifo in no certain order.
+
+    Till then status_of would call the container created.
+    """
+    poll = select.poll()
+    poll.register(go, 0)  # POLLERR is told unasked
+    poll.poll(_CLOSING_TIMEOUT)
+
+
+def run_poststart(state: State) -> None:
+    """Run the poststart hooks that state.json keeps (config.md#poststart). Raises HookError."""
     saved = state.hooks.get("poststart", ())
     if not saved:
         return

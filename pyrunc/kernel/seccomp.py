@@ -203,6 +203,10 @@ def _add_architecture(library: Library, context: int, name: str) -> None:
         library.arch_add(context, _architecture(library, name))
     except FileExistsError:  # the native one is there from the start
         pass
+    except OSError as error:
+        if error.errno != errno.EDOM:  # seccomp_arch_add(3)
+            raise
+        raise OSError(error.errno, f"{name} has not the byte order of this machine") from None
 
 
 def _add_rule(library: Library, context: int, action: int, rule: Rule) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from pyrunc.errors import ConfigError, SpecError
 from pyrunc.plan.cgroups_devices import devices_v1, program_rules, read_rules
-from pyrunc.plan.steps_cgroups import CgroupPlan, Directory, Write
+from pyrunc.plan.facts import CgroupLayout
+from pyrunc.plan.namespaces import has_new
+from pyrunc.plan.steps_cgroups import PIDS_OF_HOOKS, CgroupPlan, Directory, Write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-    from pyrunc.plan.facts import CgroupLayout, Hierarchy
+    from pyrunc.plan.facts import Hierarchy
     from pyrunc.plan.steps_cgroups import DeviceRule
     from pyrunc.spec.config import Spec
     from pyrunc.spec.resources import DeviceCgroup, Resources
@@ -41,36 +43,75 @@ _CHAPTERS = (
 
 
 def plan_cgroup(
-    spec: Spec, container_id: str, layout: CgroupLayout, in_user_namespace: bool = False
+    spec: Spec, container_id: str, layout: CgroupLayout, in_user_namespace: bool = False, place: str = ""
 ) -> CgroupPlan:
     """Plan a container's cgroups (config-linux.md#cgroups-path and the resource chapters after it).
 
     In a user namespace that is not the initial one device rules are left out: there the kernel lets nobody
-    set them, and nobody open a device that the outer world did not give.
+    set them, and nobody open a device that the outer world did not give. `place` is the cgroup that systemd
+    makes, below the root of its hierarchies; cgroupsPath is then not looked at.
     Raises ConfigError with everything in `linux` that this host's cgroups cannot express.
     """
     path = spec.linux.cgroups_path if spec.linux else None
     resources = spec.linux.resources if spec.linux else None
-    draft = _Draft(layout, path or "", container_id)
+    leaves = {
+        each.mount: _seen(each, place) if place else _leaf(each, path or "", container_id)
+        for each in layout.hierarchies
+    }
+    draft = _Draft(layout, leaves)
+    draft.problems += _path_problems("" if place else path or "")
+    draft.problems += _ancestor_problems(layout, leaves)
     if resources is not None:
         _plan_resources(draft, resources)
     if not in_user_namespace:
         _plan_devices(draft, resources.devices if resources else (), demanded=resources is not None)
     if resources is not None and resources.unified:
         _plan_unified(draft, resources)
-    if draft.problems:
-        raise ConfigError("config.json", tuple(draft.problems))
+    draft.check("config.json")
     return draft.finish(spec)
+
+
+def plan_update(resources: Resources, leaves: tuple[str, ...], layout: CgroupLayout) -> CgroupPlan:
+    """Plan new limits for a container that has its cgroups: `leaves` are their directories.
+
+    What `resources` does not speak of stays; without device rules those that hold stay as well. The writes
+    are in the order that a fresh cgroup takes: one in use may need another.
+    Raises ConfigError with everything that these cgroups cannot express.
+    """
+    draft = _Draft(*_existing(leaves, layout), lacking="and the container is in no cgroup that has it")
+    _plan_resources(draft, resources)
+    if resources.devices:
+        _plan_devices(draft, resources.devices, demanded=True)
+    if resources.unified:
+        _plan_unified(draft, resources)
+    draft.check("resources")
+    directories = tuple(Directory(each, draft.leaves[each.mount]) for each in draft.layout.hierarchies)
+    return CgroupPlan(directories, tuple(draft.writes), draft.device_rules)
+
+
+def _existing(leaves: tuple[str, ...], layout: CgroupLayout) -> tuple[CgroupLayout, dict[str, str]]:
+    """Pair a container's directories with their hierarchies, the others left out."""
+    places = {}
+    for each in layout.hierarchies:
+        for leaf in leaves:
+            # One mount may lie below another, as v2's in /sys/fs/cgroup/unified: the longest is the leaf's own.
+            inside = [other.mount for other in layout.hierarchies if leaf.startswith(f"{other.mount}/")]
+            if inside and max(inside, key=len) == each.mount:
+                places[each.mount] = leaf
+    return CgroupLayout(tuple(each for each in layout.hierarchies if each.mount in places)), places
 
 
 class _Draft:
     """A plan while it is being made: leaf directories by mount point, writes, and all problems so far."""
 
-    def __init__(self, layout: CgroupLayout, path: str, container_id: str) -> None:
+    def __init__(
+        self, layout: CgroupLayout, leaves: dict[str, str], lacking: str = "which this host does not have"
+    ) -> None:
+        """`lacking` is what to say of a controller that is in none of the hierarchies."""
         self.layout = layout
-        self.problems = list(_path_problems(path))
-        self.leaves = {each.mount: _leaf(each, path, container_id) for each in layout.hierarchies}
-        self.problems += _ancestor_problems(layout, self.leaves)
+        self.lacking = lacking
+        self.leaves = leaves
+        self.problems: list[SpecError] = []
         self.writes: list[Write] = []
         self.device_rules: tuple[DeviceRule, ...] | None = None
         self.used: dict[str, set[str]] = {each.mount: set() for each in layout.hierarchies}
@@ -84,11 +125,17 @@ class _Draft:
                 self.writes.append(each)
                 self.used[hierarchy.mount].add(controller)
 
+    def check(self, document: str) -> None:
+        """Raise ConfigError if there are problems with what a document says."""
+        if self.problems:
+            raise ConfigError(document, tuple(self.problems))
+
     def finish(self, spec: Spec) -> CgroupPlan:
+        private = spec.linux is not None and has_new(spec.linux.namespaces, "cgroup")
         directories = tuple(
             Directory(each, self.leaves[each.mount], controllers=tuple(sorted(self.used[each.mount] - {""})))
             for each in self.layout.hierarchies
-            if each.version == 1 or self._joins(each)
+            if each.version == 1 or private or self._joins(each)
         )
         small = any(map(_is_small, self.writes))
         owner = None
@@ -96,21 +143,29 @@ class _Draft:
             from pyrunc.plan.cgroups_v2 import owner_of
 
             owner = owner_of(spec)
+        writes, late_pids = _put_off_pids(self.writes, spec)
         return CgroupPlan(
-            directories, tuple(self.writes), self.device_rules, small, self._born_inside(), owner
+            directories,
+            writes,
+            self.device_rules,
+            small,
+            private=private,
+            late_pids=late_pids,
+            born_inside=self._born_inside(writes),
+            owner=owner,
         )
 
-    def _born_inside(self) -> bool:
+    def _born_inside(self, writes: tuple[Write, ...]) -> bool:
         unified = self.layout.unified
         if unified is None:
             return True
         inside = f"{self.leaves[unified.mount]}/"
-        writes = [write for write in self.writes if write.path.startswith(inside)]
-        return not any(_is_small(write) or _refuses_births(write) for write in writes)
+        there = [write for write in writes if write.path.startswith(inside)]
+        return not any(_is_small(write) or _refuses_births(write) for write in there)
 
     def _joins(self, unified: Hierarchy) -> bool:
-        # On a hybrid host nothing is gained by joining v2 unless something is set there, and moving a
-        # process into it by pid waits 4 to 20 ms for an RCU grace period.
+        # On a hybrid host nothing is gained by joining v2 unless something is set there, or seen there by way
+        # of a cgroup namespace; and moving a process into it by pid waits 4 to 20 ms for an RCU grace period.
         rules = self.device_rules is not None
         return self.layout.pure_v2 or rules or bool(self.used[unified.mount])
 
@@ -120,8 +175,27 @@ def _is_small(write: Write) -> bool:
     return limits_memory and write.value.isdigit() and int(write.value) < SMALL_MEMORY
 
 
+def _limits_pids(write: Write, limit: int) -> bool:
+    return write.path.endswith("/pids.max") and write.value.isdigit() and int(write.value) < limit
+
+
 def _refuses_births(write: Write) -> bool:
-    return write.path.endswith("/pids.max") and write.value == "0"
+    # With a limit of 1 the one that joins namespaces and then makes the init would be one too many.
+    return _limits_pids(write, 2)
+
+
+def _put_off_pids(writes: list[Write], spec: Spec) -> tuple[tuple[Write, ...], Write | None]:
+    """Make room for the hooks that run in the container's cgroups; return the limit that follows them.
+
+    createContainer and startContainer hooks are processes of the container's, and a limit of 1 is for its
+    program alone.
+    """
+    limits = [write for write in writes if write.path.endswith("/pids.max")]
+    hooks = spec.hooks is not None and bool(spec.hooks.create_container or spec.hooks.start_container)
+    if not hooks or not limits or not _limits_pids(limits[-1], PIDS_OF_HOOKS):
+        return tuple(writes), None
+    room = (write.but(value=str(PIDS_OF_HOOKS)) if write in limits else write for write in writes)
+    return tuple(room), limits[-1]
 
 
 def _path_problems(path: str) -> Iterator[SpecError]:
@@ -137,12 +211,17 @@ def _path_problems(path: str) -> Iterator[SpecError]:
         yield SpecError(where, "names the root of the hierarchy, which holds the host's processes")
 
 
+def _seen(hierarchy: Hierarchy, place: str) -> str:
+    """Return the directory of a cgroup, of which in a container of our own we may see only the last parts."""
+    return hierarchy.mount + place.removeprefix(hierarchy.root.rstrip("/"))
+
+
 def _leaf(hierarchy: Hierarchy, path: str, container_id: str) -> str:
     """Return the container's directory: absolute below the mount, relative below our own cgroup."""
     base = hierarchy.mount
     if not path.startswith("/"):
         base += hierarchy.own.rstrip("/")
-        if hierarchy.version == 2 and base != hierarchy.mount:
+        if hierarchy.version == 2 and base != hierarchy.mount and not hierarchy.nested:
             # Our own cgroup has processes (ours), so v2 would not let it pass controllers on to children.
             base = base.rpartition("/")[0]
     parts = [part for part in (path or container_id).split("/") if part not in ("", ".")]
@@ -173,7 +252,7 @@ def _plan_resources(draft: _Draft, resources: Resources) -> None:
         if hierarchy:
             draft.take(planned, hierarchy, v1 if version == 1 else v2)
         else:
-            draft.problems += _without_controller(planned, v1 if version == 1 else v2)
+            draft.problems += _without_controller(planned, v1 if version == 1 else v2, draft.lacking)
 
 
 def _rules_of(version: int) -> ModuleType:
@@ -187,7 +266,9 @@ def _rules_of(version: int) -> ModuleType:
     return cgroups_v2
 
 
-def _without_controller(planned: Iterator[Write | SpecError], controller: str) -> Iterator[SpecError]:
+def _without_controller(
+    planned: Iterator[Write | SpecError], controller: str, lacking: str
+) -> Iterator[SpecError]:
     """Turn what would have been written into the problem that there is no place for it."""
     seen = set()
     for each in planned:
@@ -195,7 +276,7 @@ def _without_controller(planned: Iterator[Write | SpecError], controller: str) -
             yield each
         elif not each.optional and each.where not in seen:
             seen.add(each.where)
-            problem = f"needs the cgroup controller {controller}, which this host does not have"
+            problem = f"needs the cgroup controller {controller}, {lacking}"
             yield SpecError(each.where, problem)
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 WHERE = ".linux.resources.devices"
 
 # Every container gets these after the rules of its config, as with runc: the default devices of
-# config-linux.md, terminals, tun, and the right to make any node (which does not open it).
+# config-linux.md, terminals, tun, and the right to make any node (which does not open it). Only where rules
+# take something out of everything they are not added: that would give it back.
 ALWAYS_ALLOWED = (
     DeviceRule(True, "c", None, None, "m"),
     DeviceRule(True, "b", None, None, "m"),
@@ -48,7 +49,9 @@ def read_rules(entries: tuple[DeviceCgroup, ...]) -> tuple[tuple[DeviceRule, ...
         where = f"{WHERE}[{index}]"
         problems += _number_problems(entry, where)
         rules.append(_rule(entry, where))
-    return (*rules, *ALWAYS_ALLOWED), tuple(problems)
+    resets = [rule.allow for rule in rules if is_everything(rule)]
+    more = () if resets and resets[-1] else ALWAYS_ALLOWED
+    return (*rules, *more), tuple(problems)
 
 
 def _number_problems(entry: DeviceCgroup, where: str) -> Iterator[SpecError]:
@@ -92,7 +95,7 @@ def devices_v1(leaf: str, rules: tuple[DeviceRule, ...]) -> Iterator[Write | Spe
     It drops without a word a later rule that takes a part out of an exception: after "allow c *:* rwm" and
     "deny c 10:200 rwm" device 10:200 is open. Such a pair is an error here.
     """
-    default, exceptions, problems = _fold(rules)
+    default, exceptions, problems = fold(rules)
     yield from problems
     resets = [rule.where for rule in rules if is_everything(rule)]
     yield Write(f"{leaf}/devices.{'allow' if default else 'deny'}", "a", resets[-1] if resets else WHERE)
@@ -101,7 +104,8 @@ def devices_v1(leaf: str, rules: tuple[DeviceRule, ...]) -> Iterator[Write | Spe
         yield Write(file, rule.match, rule.where)
 
 
-def _fold(rules: tuple[DeviceRule, ...]) -> tuple[bool, tuple[DeviceRule, ...], tuple[SpecError, ...]]:
+def fold(rules: tuple[DeviceRule, ...]) -> tuple[bool, tuple[DeviceRule, ...], tuple[SpecError, ...]]:
+    """Return the default (true: allow), the exceptions from it, and the rules that cannot be told that way."""
     default = False
     exceptions: dict[Key, DeviceRule] = {}
     problems: list[SpecError] = []

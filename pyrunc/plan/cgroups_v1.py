@@ -36,9 +36,12 @@ def pids(leaf: str, pids: Pids) -> Iterator[Write]:
 
 
 def memory(leaf: str, memory: Memory) -> Iterator[Write]:
-    """config-linux.md#memory. `kernel` is not written: no kernel since 5.16 acts on it."""
+    """config-linux.md#memory. Kernels since 5.16 take `kernel` without acting on it."""
     where = f"{WHERE}.memory"
     yield from _memory_limits(leaf, memory)
+    if memory.kernel:
+        file = f"{leaf}/memory.kmem.limit_in_bytes"
+        yield Write(file, str(memory.kernel), f"{where}.kernel", optional=True)
     if memory.reservation:
         yield Write(f"{leaf}/memory.soft_limit_in_bytes", str(memory.reservation), f"{where}.reservation")
     if memory.kernel_tcp:

@@ -10,6 +10,7 @@ from pyrunc.errors import SpecError
 from pyrunc.plan.cgroups_checks import UNSET_SWAPPINESS, WHERE
 from pyrunc.plan.cgroups_v1 import cpuset, pids, rdma, shares_and_idle
 from pyrunc.plan.cgroups_v1 import hugetlb as _hugetlb
+from pyrunc.plan.namespaces import has_new, has_own
 from pyrunc.plan.steps_cgroups import Write
 from pyrunc.spec.read import member_path
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyrunc.spec.config import Spec
+    from pyrunc.spec.mounts import Mount
     from pyrunc.spec.resources import CPU, BlockIO, HugepageLimit, Memory, NetworkResources, ThrottleDevice
 
 __all__ = ["block_io", "cpu", "cpuset", "hugetlb", "memory", "net_cls", "net_prio", "pids", "rdma"]
@@ -193,20 +195,21 @@ def _unified_file(leaf: str, key: str, value: str, available: bool) -> Iterator[
 def owner_of(spec: Spec) -> int | None:
     """Return the host uid that may manage the container's cgroup, if it is to be delegated.
 
-    config-linux.md#cgroup-ownership: only with a new cgroup namespace and a writable cgroup mount.
+    config-linux.md#cgroup-ownership: only with a new cgroup namespace and a writable cgroup mount. The user is
+    process.user.uid; one that the mappings do not speak of is nobody's on the host, and gets nothing.
     """
     linux, process = spec.linux, spec.process
-    if linux is None or process is None:
+    if linux is None or process is None or not has_new(linux.namespaces, "cgroup"):
         return None
-    namespace = any(each.type == "cgroup" and not each.path for each in linux.namespaces)
-    writable = any(
-        each.source == "cgroup" and each.destination == "/sys/fs/cgroup" and "ro" not in each.options
-        for each in spec.mounts
-    )
-    if not (namespace and writable):
+    if not any(map(_is_writable_cgroup, spec.mounts)):
         return None
     uid = process.user.uid
     for mapping in linux.uid_mappings:
         if mapping.container_id <= uid < mapping.container_id + mapping.size:
             return mapping.host_id + uid - mapping.container_id
-    return uid
+    return None if has_own(linux.namespaces, "user") else uid
+
+
+def _is_writable_cgroup(mount: Mount) -> bool:
+    readonly = {"ro", "rro"} & set(mount.options)
+    return mount.type in ("cgroup", "cgroup2") and mount.destination.rstrip("/") == "/sys/fs/cgroup" and not readonly

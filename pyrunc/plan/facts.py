@@ -12,7 +12,8 @@ class Hierarchy(Record):
     of mountinfo, "/" unless we are in a container ourselves), `own` the runtime's own cgroup in it (from
     /proc/self/cgroup). `controllers` are kernel names; a v1 hierarchy without controllers has its name
     instead ("name=systemd"). Joint v1 mounts (cpu,cpuacct) are one hierarchy with two controllers.
-    `writable`: we may make directories below our own cgroup.
+    `writable`: we may make cgroups where a container's go that has no cgroupsPath. In v2 that is beside our own
+    cgroup, because one that has processes cannot pass controllers on; below it if `nested`, where only that is ours.
     """
 
     mount: str
@@ -21,6 +22,7 @@ class Hierarchy(Record):
     own: str = "/"
     root: str = "/"
     writable: bool = True
+    nested: bool = False
 
 
 class CgroupLayout(Record):
@@ -46,6 +48,14 @@ class CgroupLayout(Record):
         return all(each.version == 2 for each in self.hierarchies) and bool(self.hierarchies)
 
 
+class Systemd(Record):
+    """The service manager that makes scopes: its version, the cgroup it manages, whether it is only a user's."""
+
+    version: int = 257
+    control_group: str = ""
+    user: bool = False
+
+
 class Facts(Record):
     """The host as far as plans depend on it."""
 
@@ -56,3 +66,7 @@ class Facts(Record):
     privileged: bool = True
     """We are root, and of the host, not only of a user namespace."""
     layout: CgroupLayout = CgroupLayout()
+    held: frozenset[int] | None = None
+    """The capabilities we have ourselves; None for all."""
+    systemd: Systemd = Systemd()
+    """Only looked at with the systemd cgroup driver."""

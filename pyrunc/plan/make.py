@@ -7,9 +7,9 @@ from pyrunc.kernel import flags
 from pyrunc.plan.cgroups import plan_cgroup
 from pyrunc.plan.devices import plan_devices
 from pyrunc.plan.hooks import plan_hooks
-from pyrunc.plan.mounts import Place, plan_mounts
+from pyrunc.plan.mounts import Place, plan_mounts, without_effect
 from pyrunc.plan.namespaces import has_new, has_own, plan_id_maps, plan_namespaces
-from pyrunc.plan.process import plan_process
+from pyrunc.plan.process import asks_for_policies, listen_environment, plan_process
 from pyrunc.plan.rootfs import plan_identity, plan_masks, plan_rootfs
 from pyrunc.plan.steps import Attributes, MountBind, Plan
 from pyrunc.plan.steps_cgroups import CgroupPlan
@@ -42,6 +42,8 @@ class Request(Record):
     listen_fds: int = 0
     listen_fdnames: str = ""
     cgroups: bool = True
+    systemd: bool = False
+    """Let systemd make the cgroup."""
     notify: str = ""
     """Directory of the socket that stands for the caller's NOTIFY_SOCKET; empty where there is none."""
 
@@ -83,7 +85,7 @@ def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
         annotations=spec.annotations,
         oci_version=spec.oci_version,
         session_keyring=request.session_keyring,
-        warnings=warnings,
+        warnings=(*warnings, *without_effect(spec.mounts)),
         net_devices=net_devices,
         listener=listener,
         resctrl=_resctrl(linux, request),
@@ -101,15 +103,17 @@ def _gather(problems: list[SpecError], otherwise: T, plan: Callable[[], T]) -> T
 
 
 def _cgroup(spec: Spec, request: Request, facts: Facts) -> CgroupPlan:
-    """Plan the cgroups; where we have no right to any and no limit is asked for, there are none."""
-    if not request.cgroups:
-        return CgroupPlan(())
-    cgroup = plan_cgroup(spec, request.id, facts.layout, facts.in_user_namespace)
-    resources = spec.linux is not None and spec.linux.resources is not None
-    if facts.privileged or resources:
+    """Plan the cgroups: those of the host's root, of an ordinary user, made by systemd, or none."""
+    if request.cgroups and request.systemd:
+        from pyrunc.plan.cgroups_systemd import plan_scope
+
+        return plan_scope(spec, request.id, facts)
+    cgroup = plan_cgroup(spec, request.id, facts.layout, not facts.privileged)
+    if request.cgroups and facts.privileged:
         return cgroup
-    mine = tuple(each for each in cgroup.directories if each.hierarchy.writable)
-    return CgroupPlan(mine)
+    from pyrunc.plan.cgroups_rootless import with_rights, without_any
+
+    return with_rights(cgroup, spec, facts) if request.cgroups else without_any(cgroup)
 
 
 def _net_devices(linux: Linux) -> tuple[MoveNetDevice, ...]:
@@ -158,31 +162,23 @@ def _mounts(
 def _process(spec: Spec, request: Request, facts: Facts) -> tuple[Process | None, tuple[str, ...]]:
     if spec.process is None:
         return None, ()
-    process, warnings = plan_process(spec.process, facts.last_capability)
+    # user_namespaces(7): whoever makes or joins one has all capabilities in it.
+    held = None if spec.linux and has_own(spec.linux.namespaces, "user") else facts.held
+    process, warnings = plan_process(spec.process, facts.last_capability, held)
     personality = spec.linux.personality if spec.linux else None
     domain = flags.PERSONALITY[personality.domain] if personality else None
+    listened = listen_environment(request.listen_fds, request.listen_fdnames)
     process = process.but(
         personality=domain,
         preserve_fds=request.preserve_fds,
         listen_fds=request.listen_fds,
-        env=(*process.env, *_listen_environment(request), *_notify_environment(request)),
+        env=(*process.env, *listened, *_notify_environment(request)),
     )
-    if _asks_for_policies(spec):
+    if asks_for_policies(spec):
         from pyrunc.plan.policies import plan_policies
 
         process = process.but(policies=plan_policies(spec))
     return process, warnings
-
-
-def _asks_for_policies(spec: Spec) -> bool:
-    process = spec.process
-    return process is not None and (
-        process.scheduler is not None
-        or process.io_priority is not None
-        or bool(process.apparmor_profile or process.selinux_label)
-        or (spec.linux is not None and spec.linux.memory_policy is not None)
-        or any(name.startswith("org.pyrunc.") for name in spec.annotations)
-    )
 
 
 def _notify_environment(request: Request) -> tuple[str, ...]:
@@ -196,11 +192,3 @@ def _notify_mount(request: Request) -> tuple[Step, ...]:
     quiet = flags.MOUNT_ATTR_RDONLY | flags.MOUNT_ATTR_NOSUID | flags.MOUNT_ATTR_NODEV | flags.MOUNT_ATTR_NOEXEC
     attributes = Attributes(set=quiet, propagation=(flags.MS_PRIVATE | flags.MS_REC,))
     return (MountBind("", request.notify, "/run/notify", False, attributes),)
-
-
-def _listen_environment(request: Request) -> tuple[str, ...]:
-    """sd_listen_fds(3): how many descriptors there are, and their names; LISTEN_PID is known only inside."""
-    if not request.listen_fds:
-        return ()
-    names = (f"LISTEN_FDNAMES={request.listen_fdnames}",) if request.listen_fdnames else ()
-    return (f"LISTEN_FDS={request.listen_fds}", *names)

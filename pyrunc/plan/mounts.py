@@ -72,6 +72,8 @@ CLASSIC: dict[str, tuple[int, int]] = {
 }
 BIND = ("bind", "rbind")
 OTHER = ("defaults", "remount", "tmpcopyup", "idmap", "ridmap")
+# What a bind mount cannot change: it is another view of a file system that is mounted already.
+_NOT_FOR_BINDS = frozenset((*SUPERBLOCK, "iversion", "noiversion", "tmpcopyup"))
 
 
 class Options(Record):
@@ -182,6 +184,18 @@ def _plan_mount(mount: Mount, where: str, place: Place) -> Iterator[Step]:
         yield _new_mount(mount, where, target, options, place)
 
 
+def without_effect(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
+    """Return a warning for each option that the kernel takes for a bind mount and does nothing about (mount(2))."""
+    warnings = []
+    for index, mount in enumerate(mounts):
+        if "bind" in mount.options or "rbind" in mount.options:
+            for option in mount.options:
+                if option in _NOT_FOR_BINDS and "remount" not in mount.options:
+                    why = "has no effect on a bind mount: it belongs to the file system"
+                    warnings.append(f".mounts[{index}].options: {option!r} {why}")
+    return tuple(warnings)
+
+
 def _bind(mount: Mount, where: str, target: str, options: Options, place: Place) -> Step:
     if options.data:
         # mount(2) would drop it silently, and with it perhaps the one word that made the mount safe.
@@ -276,11 +290,15 @@ def _cgroup_mounts(where: str, target: str, options: Options, place: Place) -> I
 
 def _cgroup_mount(where: str, target: str, options: Options, place: Place, hierarchy: Hierarchy) -> Step:
     if place.cgroup_namespace:
+        attributes = options.attributes
+        if hierarchy.mount not in place.cgroups:
+            # The root of the namespace is then the runtime's own cgroup.
+            attributes = attributes.but(set=attributes.set | _RDONLY)
         if hierarchy.version == 2:
-            return MountFs(where, "cgroup2", "cgroup", target, options.data, options.attributes)
+            return MountFs(where, "cgroup2", "cgroup", target, options.data, attributes)
         controllers = tuple(each if "=" not in each else f"none,{each}" for each in hierarchy.controllers)
         words = tuple(word for each in controllers for word in each.split(","))
-        return MountFs(where, "cgroup", "cgroup", target, (*words, *options.data), options.attributes)
+        return MountFs(where, "cgroup", "cgroup", target, (*words, *options.data), attributes)
     # Without a namespace of its own the container sees its own directory only, bound from the host. Where it has
     # none in a hierarchy, it is shown the runtime's own, read-only.
     source = place.cgroups.get(hierarchy.mount)

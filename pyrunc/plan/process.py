@@ -7,12 +7,21 @@ from pyrunc.plan.steps import CapabilitySets, Process, Rlimit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.spec.config import Spec
     from pyrunc.spec.process import Capabilities
     from pyrunc.spec.process import Process as ProcessSpec
 
-def plan_process(process: ProcessSpec, last_capability: int) -> tuple[Process, tuple[str, ...]]:
-    """Return the process as numbers, and warnings for what cannot be granted (config.md, capabilities)."""
+
+def plan_process(
+    process: ProcessSpec, last_capability: int, held: frozenset[int] | None = None
+) -> tuple[Process, tuple[str, ...]]:
+    """Return the process as numbers, and warnings for what cannot be granted (config.md, capabilities).
+
+    `held` are the runtime's own capabilities, of which alone it can grant any; None where it has all of them.
+    """
     capabilities, warnings = _capabilities(process.capabilities, last_capability)
+    if capabilities is not None:
+        warnings += _not_granted(capabilities, held)
     size = process.console_size
     planned = Process(
         args=process.args,
@@ -32,6 +41,25 @@ def plan_process(process: ProcessSpec, last_capability: int) -> tuple[Process, t
         personality=None,
     )
     return planned, warnings
+
+
+def asks_for_policies(spec: Spec) -> bool:
+    """Tell whether plan/policies.py has anything to plan for a config.json."""
+    process = spec.process
+    return process is not None and (
+        process.scheduler is not None
+        or process.io_priority is not None
+        or bool(process.apparmor_profile or process.selinux_label)
+        or (spec.linux is not None and spec.linux.memory_policy is not None)
+        or any(name.startswith("org.pyrunc.") for name in spec.annotations)
+    )
+
+
+def listen_environment(count: int, names: str) -> tuple[str, ...]:
+    """sd_listen_fds(3): how many descriptors there are, and their names; LISTEN_PID is known only inside."""
+    if not count:
+        return ()
+    return (f"LISTEN_FDS={count}", *((f"LISTEN_FDNAMES={names}",) if names else ()))
 
 
 def _last_wins(env: tuple[str, ...]) -> tuple[str, ...]:
@@ -74,3 +102,23 @@ def _capabilities(
     )
     warnings = tuple(f"capability {name} is not known to this kernel, it is left out" for name in unknown)
     return sets, warnings
+
+
+def _not_granted(sets: CapabilitySets, held: frozenset[int] | None) -> tuple[str, ...]:
+    """Say what the kernel will refuse (capabilities(7)); the inside leaves it out, which is no error."""
+    missing = frozenset() if held is None else (sets.bounding | sets.permitted | sets.inheritable) - held
+    reasons = {
+        "it is not one of the runtime's own": missing,
+        "it is effective without being permitted": sets.effective - sets.permitted - missing,
+        "it is ambient without being permitted and inheritable": (
+            sets.ambient - (sets.permitted & sets.inheritable) - missing
+        ),
+    }
+    if not any(reasons.values()):
+        return ()
+    names = {number: name for name, number in flags.CAPABILITIES.items()}
+    return tuple(
+        f"capability {names[number]} cannot be granted: {why}"
+        for why, numbers in reasons.items()
+        for number in sorted(numbers)
+    )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyrunc.spec.seccomp import Seccomp
 
 ACTIONS_WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
+_MAX_ERRNO, _MAX_DATA = 4095, 0xFFFF
 CLOCKS = ("monotonic", "boottime")
 IPC_SYSCTLS = frozenset((
     "kernel/auto_msgmni", "kernel/msg_next_id", "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni",
@@ -215,6 +216,17 @@ def errno_only_where_it_is_returned(seccomp: Seccomp) -> Iterator[SpecError]:
             yield SpecError(f".linux.seccomp.syscalls[{i}].errnoRet", f"cannot be used with {syscall.action}")
 
 
+def errno_is_one_that_the_kernel_returns(seccomp: Seccomp) -> Iterator[SpecError]:
+    """config-linux.md#seccomp, errnoRet: seccomp(2) has 16 bits for it, and cuts an errno off at 4095."""
+    given = [(".linux.seccomp.defaultErrnoRet", seccomp.default_action, seccomp.default_errno_ret)]
+    for i, syscall in enumerate(seccomp.syscalls):
+        given.append((f".linux.seccomp.syscalls[{i}].errnoRet", syscall.action, syscall.errno_ret))
+    for path, action, number in given:
+        largest = _MAX_ERRNO if action == "SCMP_ACT_ERRNO" else _MAX_DATA
+        if number is not None and number > largest:
+            yield SpecError(path, f"must be between 0 and {largest} with {action}")
+
+
 def seccomp_rules_name_a_syscall(seccomp: Seccomp) -> Iterator[SpecError]:
     """config-linux.md#seccomp: names MUST contain at least one entry."""
     for i, syscall in enumerate(seccomp.syscalls):
@@ -291,7 +303,8 @@ LINUX_NAMESPACE_RULES = (
     sysctls_belong_to_the_container,
 )  # fmt: skip
 SECCOMP_RULES = (
-    errno_only_where_it_is_returned, seccomp_rules_name_a_syscall, listener_metadata_needs_a_listener,
+    errno_only_where_it_is_returned, errno_is_one_that_the_kernel_returns, seccomp_rules_name_a_syscall,
+    listener_metadata_needs_a_listener,
 )  # fmt: skip
 RESOURCES_RULES = (
     device_rules_are_readable, burst_is_within_quota, weight_devices_have_a_weight, hugepage_sizes_are_sizes,

@@ -1,9 +1,10 @@
 """The state directory: one directory per container, made before anything else of the container is.
 
-`<root>/<id>/` holds state.json, written whole or not at all, and the two fifos between start and the waiting
-init. Making the directory is what takes the id: of two creates at once exactly one succeeds. state.json names
-all that will be made outside before it is made, so that delete finds it after a kill -9 at any point. Commands
-that change a container hold flock(2) on the directory; the kernel drops it with the process.
+`<root>/<id>/` holds state.json, written whole or not at all, the two fifos between start and the waiting init, and
+a copy of config.json for exec. Making the directory is what takes the id: of two creates at once exactly one
+succeeds. state.json names all that will be made outside before it is made, so that delete finds it after a kill -9
+at any point. Commands that change a container hold flock(2) on the directory; the kernel drops it with the
+process.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ _LOCK_WAIT = 10.0
 START_FIFO = "start.fifo"
 RESULT_FIFO = "result.fifo"
 NOTIFY_DIRECTORY = "notify"  # below ours: what the container sees as /run/notify
-_FILES = ("state.json", "state.json.new", START_FIFO, RESULT_FIFO)
+CRIU_ROOT = "criu-root"  # below ours, while a restore is at work: where criu, and nobody else, sees the root mounted
+CONFIG = "config.json"  # as it was at create: later changes of the bundle's do not matter (runtime.md, "Create")
+_FILES = ("state.json", "state.json.new", START_FIFO, RESULT_FIFO, CONFIG)
 
 
 class State(Record):
@@ -59,6 +62,11 @@ class State(Record):
     host_mounts: bool = False
     private_pids: bool = True
     resctrl_made: tuple[str, ...] = ()
+    unit: dict[str, str] = {}
+    """The systemd scope: its name, the bus and whose manager made it, and its description (host/scope.py)."""
+    session_keyring: bool = True
+    device_rules: tuple[str, ...] = ()
+    """Those of the last update that changed them; else config.json's hold."""
 
 
 class Entry:
@@ -115,6 +123,31 @@ class Entry:
         except (ValueError, TypeError, AttributeError) as err:
             raise StateError(f"the state of {self.id} cannot be read: {err}", "delete --force removes it") from err
 
+    def keep_config(self, text: str) -> None:
+        """Keep config.json for exec, once, before anybody may ask for it. Raises StateError."""
+        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC
+        try:
+            fd = posix.open(CONFIG, flags, 0o600, dir_fd=self.directory)
+            try:
+                left = text.encode()
+                while left:
+                    left = left[posix.write(fd, left) :]
+            finally:
+                posix.close(fd)
+        except OSError as err:
+            raise StateError(f"cannot keep the configuration of {self.id}: {reason(err)}") from err
+
+    def kept_config(self) -> str:
+        """Return the text of config.json as it was at create. Raises StateError."""
+        try:
+            fd = posix.open(CONFIG, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=self.directory)
+            try:
+                return b"".join(iter(lambda: posix.read(fd, 1 << 16), b"")).decode()
+            finally:
+                posix.close(fd)
+        except OSError as err:
+            raise StateError(f"the configuration of {self.id} cannot be read: {reason(err)}") from err
+
     def lock(self, wait: float = _LOCK_WAIT) -> None:
         """Keep other commands from changing this container; waits for at most `wait` seconds.
 
@@ -162,7 +195,8 @@ class Entry:
 
     def remove(self) -> None:
         """Give the id free. The directory has to hold nothing but our own files."""
-        for name, remove in ((f"{NOTIFY_DIRECTORY}/notify.sock", posix.unlink), (NOTIFY_DIRECTORY, posix.rmdir)):
+        socket = f"{NOTIFY_DIRECTORY}/notify.sock"
+        for name, remove in ((socket, posix.unlink), (NOTIFY_DIRECTORY, posix.rmdir), (CRIU_ROOT, posix.rmdir)):
             try:
                 remove(name, dir_fd=self.directory)
             except FileNotFoundError:
@@ -187,7 +221,7 @@ def encode(state: State) -> bytes:
 
 def _from_json(document: dict[str, Any]) -> State:
     known = {name: value for name, value in document.items() if name in State._fields}
-    for name in ("cgroup_leaves", "cgroup_made", "resctrl_made"):
+    for name in ("cgroup_leaves", "cgroup_made", "resctrl_made", "device_rules"):
         known[name] = tuple(known.get(name, ()))
     state = State(**known)
     numbers = (state.pid, state.start_time, state.creator, state.creator_start)
@@ -264,6 +298,26 @@ def ids(root: str) -> tuple[str, ...]:
     except OSError as err:
         raise StateError(f"cannot read the state root {root}: {reason(err)}") from err
     return tuple(sorted(name for name in names if _ID_CHARACTERS.issuperset(name)))
+
+
+def default_root() -> str:
+    """Return where the state of containers is, unless told otherwise: where runc's users look for it.
+
+    An ordinary user has it in XDG_RUNTIME_DIR, also as root of a user namespace, as podman starts us.
+    """
+    runtime = posix.environ.get(b"XDG_RUNTIME_DIR", b"").decode("utf-8", "surrogateescape")
+    return f"{runtime}/pyrunc" if runtime and (posix.geteuid() or _is_root_for_itself_only()) else "/run/pyrunc"
+
+
+def _is_root_for_itself_only() -> bool:
+    """Tell whether our root is an ordinary user outside; who calls itself root there too, as in a container, is not."""
+    if posix.environ.get(b"USER") == b"root":
+        return False
+    fd = posix.open("/proc/self/uid_map", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        return posix.read(fd, 4096).split() != [b"0", b"0", b"4294967295"]  # user_namespaces(7): the first of all
+    finally:
+        posix.close(fd)
 
 
 def timestamp() -> str:

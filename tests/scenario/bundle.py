@@ -15,6 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from tests.lanes import SLOWNESS
 from tests.scenario import host
 from tests.scenario.console import Console
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.scenario.rootfs import Template
 
-TIMEOUT = 30.0
+TIMEOUT = 30.0 * SLOWNESS
 
 CAPABILITIES = """
     AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP
@@ -288,6 +289,14 @@ class Bundle:
         """`start`, which must succeed."""
         self.attempt("start").ok()
         return self
+
+    def sleeping(self) -> Self:
+        """Create and start with a program that does nothing until it is killed."""
+        return self.process(args=["/bin/probe", "sleep"]).create().start()
+
+    def exec(self, *args: str, flags: Sequence[str] = (), **more: Any) -> Result:
+        """`exec` of a program, with flags before the id."""
+        return self.attempt("exec", *flags, operands=args, **more)
 
     def kill(self, *signal_and_flags: str) -> Self:
         """`kill`, which must succeed; flags have a dash."""

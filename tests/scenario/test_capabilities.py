@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,12 @@ def test_unknown_capability_is_a_warning(bundle: Bundle) -> None:
             "effective": ["CAP_KILL"],
         }
     )
+    log = bundle.dir / "log"
+    bundle.options += ["--log", str(log), "--log-format", "json"]
     assert capabilities(bundle)["Eff"] == bits("CAP_KILL")
+    (warning,) = map(json.loads, log.read_text().splitlines())
+    assert warning["level"] == "warning"
+    assert "CAP_NOSUCH" in warning["msg"]
 
 
 @pytest.mark.differs_from_runc("fails (config.md: SHOULD NOT fail, MUST log a warning)")
@@ -115,8 +121,10 @@ def test_capability_that_cannot_be_granted_is_a_warning(bundle: Bundle) -> None:
     some = ["CAP_KILL", "CAP_AUDIT_WRITE"]
     bundle.process(capabilities={"bounding": some, "permitted": some, "effective": some})
     wrap = ["setpriv", "--bounding-set", "-audit_write"]
-    found = sets_of(bundle.run("cat", "/proc/self/status", wrap=wrap).ok().stdout)
+    ended = bundle.run("cat", "/proc/self/status", wrap=wrap).ok()
+    found = sets_of(ended.stdout)
     assert (found["Bnd"], found["Eff"]) == (bits("CAP_KILL"), bits("CAP_KILL"))
+    assert "warning: capability CAP_AUDIT_WRITE cannot be granted" in ended.stderr
 
 
 def test_ambient_that_is_not_inheritable_is_a_warning(bundle: Bundle) -> None:

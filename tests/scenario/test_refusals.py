@@ -15,7 +15,7 @@ from tests.scenario import host
 if TYPE_CHECKING:
     from tests.scenario.bundle import Bundle
 
-pytestmark = pytest.mark.differs_from_runc("takes many of these, and names no place", strict=False)
+pytestmark = pytest.mark.differs_from_runc("takes many of these, and names no place")
 
 MAPPING = [{"containerID": 0, "hostID": 100000, "size": 1}]
 

@@ -23,11 +23,16 @@ def rootless(bundle: Bundle) -> Bundle:
     config.
     """
     one = [{"containerID": 0, "hostID": NOBODY, "size": 1}]
-    bundle.namespace("user").linux(uidMappings=one, gidMappings=one).without_mount("/dev/pts")
-    bundle.mount("/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"])
+    unmapped_terminals(bundle.namespace("user").linux(uidMappings=one, gidMappings=one))
     del bundle.config["linux"]["cgroupsPath"]
     give_away(bundle)
     return bundle
+
+
+def unmapped_terminals(bundle: Bundle) -> Bundle:
+    """Group 5, the usual one of terminals, is not mapped."""
+    options = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
+    return bundle.without_mount("/dev/pts").mount("/dev/pts", "devpts", "devpts", options)
 
 
 def give_away(bundle: Bundle) -> None:

@@ -250,6 +250,9 @@ NO_SUCH_ARGUMENT = {"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}
         differs({"syscalls": [{"names": [], "action": "SCMP_ACT_ERRNO"}]}, NO_NAMES),
         differs({"defaultErrnoRet": 1}, ERRNO_WITHOUT_ERRNO),
         differs(
+            {"syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_TRACE", "errnoRet": 70000}]}, "cuts the number off"
+        ),
+        differs(
             {"syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_KILL", "errnoRet": 1}]},
             ERRNO_WITHOUT_ERRNO,
         ),
@@ -265,6 +268,7 @@ NO_SUCH_ARGUMENT = {"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}
         "no-names",
         "empty-names",
         "default-errno",
+        "large-errno",
         "rule-errno",
     ],
 )

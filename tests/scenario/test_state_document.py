@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tests.scenario import host
 from tests.unit.oci_spec.oci_documents import ours
 
@@ -33,7 +31,6 @@ def test_state_is_valid_in_every_status(bundle: Bundle) -> None:
     assert host.eventually(lambda: bundle.attempt("delete").returncode == 0)
 
 
-@pytest.mark.differs_from_runc("its hooks of create get `created` or `creating` by their kind", strict=False)
 def test_state_is_valid_for_every_hook(bundle: Bundle) -> None:
     log, inside = bundle.dir / "log", bundle.path("/log")
     kinds = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")

@@ -14,6 +14,7 @@ FLAGS = (
     Flag("bundle", "text", "a directory", short="b", default="."),
     Flag("force", "switch", "a switch", short="f"),
     Flag("preserve-fds", "number", "a number", default="0"),
+    Flag("env", "list", "may be repeated", short="e"),
 )
 COMMAND = Command("do", "does it", "ID [MORE]", 1, 2, FLAGS)
 
@@ -46,6 +47,12 @@ def test_what_is_not_given_has_its_default() -> None:
 def test_the_last_of_two_counts() -> None:
     arguments = read("--bundle", "a", "id", "-b=b", "--force", "--force=false")
     assert (arguments.text("bundle"), arguments.switch("force")) == ("b", False)
+
+
+def test_all_of_a_list_count_in_their_order() -> None:
+    arguments = read("--env", "A=1", "id", "-e", "B=2,C", "-env=A=3", "--env=")
+    assert arguments.texts("env") == ("A=1", "B=2,C", "A=3", "")
+    assert read("id").texts("env") == ()
 
 
 @pytest.mark.parametrize(
@@ -172,6 +179,8 @@ def test_no_two_flags_of_a_command_have_one_name(name: str) -> None:
 
 @pytest.mark.parametrize("flag", [flag for each in COMMANDS.values() for flag in each.flags] + [*GLOBAL_FLAGS])
 def test_flags_are_of_a_known_kind_with_a_fitting_default(flag: Flag) -> None:
-    assert flag.kind in ("switch", "text", "number")
+    assert flag.kind in ("switch", "text", "number", "list", "size", "duration")
     assert flag.kind != "number" or flag.default.isdigit()
-    assert flag.kind != "switch" or flag.default == ""
+    assert flag.kind not in ("switch", "list") or flag.default == ""
+    assert flag.kind != "switch" or flag.value == ""
+    assert "|" not in flag.value or flag.default in ("", *flag.value.split("|"))

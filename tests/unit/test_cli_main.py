@@ -14,7 +14,7 @@ from pyrunc.cli import Context, absolute, main
 from pyrunc.cli.arguments import Arguments, parse, parse_command
 from pyrunc.cli.create import order_of
 from pyrunc.cli.log import Log
-from pyrunc.cli.table import GLOBAL_FLAGS, all_commands
+from pyrunc.cli.table import GLOBAL_FLAGS, HELP, all_commands
 from pyrunc.errors import StateError, UsageError
 from pyrunc.host.create import Order
 from pyrunc.plan.make import Request
@@ -38,16 +38,23 @@ def test_the_help_names_every_command_and_global_flag(words: list[str], capfd: C
     assert main(words) == 0
     out = capfd.readouterr().out
     assert all(f"  {name} " in out for name in COMMANDS)
-    assert all(f"--{flag.name} " in out for flag in GLOBAL_FLAGS)
+    assert all(f" --{flag.name} " in out or f" --{flag.name}\n" in out for flag in GLOBAL_FLAGS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("word", ["-h", "--help"])
-def test_each_command_has_its_help(name: str, word: str, capfd: Captured) -> None:
-    assert main([name, "id", word]) == 0
+@pytest.mark.parametrize("words", [("NAME", "-h"), ("NAME", "--help"), ("NAME", "-help", "id"), ("help", "NAME")])
+def test_each_command_has_its_help(name: str, words: tuple[str, ...], capfd: Captured) -> None:
+    assert main([name if word == "NAME" else word for word in words]) == 0
     out = capfd.readouterr().out
     assert out.startswith(f"usage: pyrunc {name} ")
-    assert all(f"--{flag.name} " in out for flag in COMMANDS[name].flags)
+    for flag in (*COMMANDS[name].flags, HELP):
+        (line,) = (line for line in out.replace("\n   ", "   ").splitlines() if f" --{flag.name} " in line)
+        assert flag.help in line
+        assert not flag.value or f" {flag.value} " in line
+
+
+def test_what_belongs_to_the_program_is_no_question_for_help() -> None:
+    assert not parse_command(["box", "--help"], COMMANDS["kill"]).switch("help")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -60,6 +67,9 @@ def test_each_command_has_its_module(name: str) -> None:
     ("words", "said"),
     [
         (["fly"], "unknown command 'fly'"),
+        (["help", "fly"], "unknown command 'fly'"),
+        (["--criu=/criu", "fly"], "unknown command 'fly'"),
+        (["--rootless=", "fly"], "unknown command 'fly'"),
         (["--fly"], "unknown flag --fly"),
         (["state"], "state takes ID, 0 were given"),
         (["state", "a", "b"], "state takes ID, 2 were given"),

@@ -67,7 +67,21 @@ def test_quotes_in_a_text_log_are_escaped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_an_error_in_a_log_is_on_stderr_too(tmp_path: Path, form: str, capfd: Captured) -> None:
     assert len(logged(tmp_path / "log", form)) == 1
-    assert capfd.readouterr().err == "pyrunc: create box: no way\n"
+    assert capfd.readouterr().err == "pyrunc: create box: warning: a doubt\npyrunc: create box: no way\n"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_warnings_of_a_command_that_went_well_are_in_the_log_alone(tmp_path: Path, form: str, capfd: Captured) -> None:
+    log = open_log(str(tmp_path / "log"), form, "error", False)
+    for doubt in ("a doubt", "another"):
+        log.but(prefix="pyrunc: create box").warning(doubt)
+    assert (tmp_path / "log").read_text() == ""
+    log.but(prefix="pyrunc: create box").finish()
+    first, second = (tmp_path / "log").read_text().splitlines()
+    os.close(log.fd)
+    assert re.search(r'level"?[=:]"?warning.*pyrunc: create box: a doubt"', first)
+    assert "another" in second
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyrunc.errors import StateError
-from pyrunc.host.create import write_pid_file
+from pyrunc.host.pid_file import write_pid_file
 
 
 def test_it_is_a_bare_number(tmp_path: Path) -> None:

@@ -89,6 +89,21 @@ def test_nobody_can_be_told_after_death(pair: Pair) -> None:
     pair[0].fail(StepError("nobody hears this"))
 
 
+def test_a_message_that_cannot_be_sent_says_why(pair: Pair) -> None:
+    """A descriptor that is none: nobody is gone."""
+    with pytest.raises(SyncError, match="cannot say console: Bad file descriptor"):
+        pair[0].say(sync.CONSOLE, (1 << 20,))
+    with pytest.raises(SyncError, match="cannot say error: Message too long"):
+        pair[0].say(sync.ERROR + b"\0x" * (1 << 20))
+
+
+def test_who_dies_without_having_read_is_dead_too(pair: Pair) -> None:
+    pair[0].say(sync.GO)
+    pair[1].close()
+    with pytest.raises(SyncError, match="the other side said nothing"):
+        pair[0].expect(sync.READY)
+
+
 def test_both_ends_close_at_exec(pair: Pair) -> None:
     for end in pair:
         assert fcntl.fcntl(end.fileno(), fcntl.F_GETFD) & fcntl.FD_CLOEXEC

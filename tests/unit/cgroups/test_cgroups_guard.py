@@ -107,10 +107,11 @@ def test_a_cgroup_object_cannot_be_made_of_a_refused_path(layout: CgroupLayout, 
 def test_no_operation_signals_this_process(
     layout: CgroupLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forbidden(pid: int, signal: int) -> None:
-        raise AssertionError(f"kill({pid}, {signal})")
+    def forbidden(*arguments: int) -> None:
+        raise AssertionError(f"a signal is sent: {arguments}")
 
-    monkeypatch.setattr("posix.kill", forbidden)
+    for name in ("posix.kill", "signal.pidfd_send_signal", "_signal.pidfd_send_signal", "posix.pidfd_open"):
+        monkeypatch.setattr(name, forbidden)
     monkeypatch.setattr(control, "_PATIENCE", 0.01)
     box = Cgroup((f"{tmp_path}/pids/box",), layout=layout)
     for pids in ("1\n", f"{os.getpid()}\n"):

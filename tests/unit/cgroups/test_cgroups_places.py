@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from pyrunc.plan.cgroups import plan_cgroup
+from pyrunc.errors import ConfigError
+from pyrunc.plan.cgroups import plan_cgroup, plan_update
 from pyrunc.plan.facts import CgroupLayout, Hierarchy
+from pyrunc.spec.hooks import Hook, Hooks
 from pyrunc.spec.linux import Linux, Namespace
 from pyrunc.spec.mounts import IDMapping, Mount
 from pyrunc.spec.resources import CPU, DeviceCgroup, HugepageLimit, Memory, Pids, Resources
-from tests.unit.cgroups.layouts import hybrid, limits, plan, problems, process_of, spec_of, v1, v2
+from tests.unit.cgroups.layouts import devices, hybrid, limits, plan, problems, process_of, spec_of, v1, v2
+
+CGROUP_NAMESPACE = (Namespace("cgroup"),)
 
 
 def places(layout: CgroupLayout, path: str | None) -> set[str]:
@@ -120,9 +124,90 @@ def test_small_memory_is_seen_in_unified_too() -> None:
 
 
 def test_nobody_can_be_born_where_no_fork_is_allowed() -> None:
+    """Nor with a limit of 1, where the one that joins other namespaces for the init is the first."""
     assert not plan(v2(), pids=Pids(0)).born_inside
-    assert plan(v2(), pids=Pids(1)).born_inside
+    assert not plan(v2(), pids=Pids(1)).born_inside
+    assert plan(v2(), pids=Pids(2)).born_inside
     assert plan(hybrid(), pids=Pids(0)).born_inside
+
+
+HOOKED = (Hooks(create_container=(Hook("/h"),)), Hooks(start_container=(Hook("/h"),)))
+
+
+@pytest.mark.parametrize("hooks", HOOKED)
+@pytest.mark.parametrize("layout", [v1(), v2()])
+def test_small_pids_limit_waits_for_the_hooks_in_the_container(hooks: Hooks, layout: CgroupLayout) -> None:
+    planned = plan_cgroup(spec_of(resources=Resources(pids=Pids(1)), hooks=hooks), "id", layout)
+    assert planned.late_pids is not None
+    assert (planned.late_pids.path.rpartition("/")[2], planned.late_pids.value) == ("pids.max", "1")
+    assert [write.value for write in planned.writes if write.path == planned.late_pids.path] == ["64"]
+    assert planned.born_inside
+
+
+@pytest.mark.parametrize("limit", [64, 1000, -1])
+def test_larger_pids_limits_hold_from_the_first(limit: int) -> None:
+    planned = plan_cgroup(spec_of(resources=Resources(pids=Pids(limit)), hooks=HOOKED[1]), "id", v2())
+    assert planned.late_pids is None
+
+
+def test_the_last_word_about_pids_is_the_one_that_waits() -> None:
+    resources = Resources(pids=Pids(1), unified={"pids.max": "3"})
+    planned = plan_cgroup(spec_of(resources=resources, hooks=HOOKED[0]), "id", v2())
+    assert planned.late_pids is not None
+    assert planned.late_pids.value == "3"
+    assert [write.value for write in planned.writes] == ["64", "64"]
+
+
+def test_hooks_on_the_host_need_no_room() -> None:
+    hooks = Hooks(prestart=(Hook("/h"),), create_runtime=(Hook("/h"),), poststart=(Hook("/h"),))
+    planned = plan_cgroup(spec_of(resources=Resources(pids=Pids(1)), hooks=hooks), "id", v1())
+    assert planned.late_pids is None
+    assert limits(planned) == [("pids/box/pids.max", "1", "pids.limit")]
+
+
+def test_a_cgroup_namespace_has_a_cgroup_of_the_containers_in_every_hierarchy() -> None:
+    """Or its root in that hierarchy would be the runtime's own."""
+    spec = spec_of(linux={"namespaces": CGROUP_NAMESPACE})
+    for layout in (v1(), v2(), hybrid()):
+        assert len(plan_cgroup(spec, "id", layout).directories) == len(layout.hierarchies)
+
+
+@pytest.mark.parametrize(("limit", "private", "visits"), [(1, True, True), (1, False, False), (1 << 30, True, False)])
+def test_a_cgroup_entered_last_is_visited_for_the_namespace(limit: int, private: bool, visits: bool) -> None:
+    namespaces = CGROUP_NAMESPACE if private else ()
+    for layout in (v1(), v2()):
+        spec = spec_of(resources=Resources(memory=Memory(limit=limit)), linux={"namespaces": namespaces})
+        assert plan_cgroup(spec, "id", layout).visits is visits
+
+
+def test_an_update_is_planned_for_the_directories_that_are_there() -> None:
+    resources = Resources(pids=Pids(5), memory=Memory(limit=7), unified={})
+    planned = plan_update(resources, ("/c/pids/x/y", "/c/memory/z"), v1())
+    assert limits(planned) == [
+        ("pids/x/y/pids.max", "5", "pids.limit"),
+        ("memory/z/memory.limit_in_bytes", "7", "memory.limit"),
+    ]
+    assert (devices(planned), planned.device_rules) == ([], None)
+
+
+def test_an_update_finds_the_mount_that_lies_below_another() -> None:
+    layout = CgroupLayout((Hierarchy("/c", 1, ("pids",)), Hierarchy("/c/unified", 2, ("hugetlb",))))
+    limit = Resources(hugepage_limits=(HugepageLimit("2MB", 5),), pids=Pids(3))
+    planned = plan_update(limit, ("/c/unified/box", "/c/box"), layout)
+    assert [write.path for write in planned.writes][:2] == ["/c/box/pids.max", "/c/unified/box/hugetlb.2MB.max"]
+
+
+def test_an_update_of_what_the_container_has_no_cgroup_for_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"\.linux\.resources\.pids\.limit: needs the cgroup controller pids"):
+        plan_update(Resources(pids=Pids(5)), ("/c/memory/box",), v1())
+
+
+def test_an_update_of_devices_has_the_rules_of_any_container() -> None:
+    rules = Resources(devices=(DeviceCgroup(True, "c", 10, 229, "rw"),))
+    assert ("allow", "c 10:229 rw") in devices(plan_update(rules, ("/c/devices/box",), v1()))
+    planned = plan_update(rules, ("/c/box",), v2())
+    assert planned.device_rules is not None
+    assert planned.device_rules[0].match == "c 10:229 rw"
 
 
 def test_devices_are_left_alone_in_a_user_namespace() -> None:
@@ -132,7 +217,6 @@ def test_devices_are_left_alone_in_a_user_namespace() -> None:
         assert (planned.writes, planned.device_rules) == ((), None)
 
 
-CGROUP_NAMESPACE = (Namespace("cgroup"),)
 WRITABLE = (Mount("/sys/fs/cgroup", "cgroup", "cgroup", ("nosuid",)),)
 
 
@@ -153,6 +237,12 @@ def test_a_cgroup_stays_ours_without_own_namespace_or_writable_mount() -> None:
     assert owner((Namespace("cgroup", "/proc/1/ns/cgroup"),), WRITABLE, 0) is None
     assert owner(CGROUP_NAMESPACE, read_only, 0) is None
     assert owner(CGROUP_NAMESPACE, (), 0) is None
+
+
+def test_a_cgroup_stays_ours_where_the_user_is_nobody_on_the_host() -> None:
+    assert owner(CGROUP_NAMESPACE, WRITABLE, 500) is not None
+    assert owner((*CGROUP_NAMESPACE, Namespace("user")), WRITABLE, 500) is None
+    assert owner((*CGROUP_NAMESPACE, Namespace("user")), WRITABLE, 3) == 100002
 
 
 def test_a_v1_cgroup_is_never_given_away() -> None:

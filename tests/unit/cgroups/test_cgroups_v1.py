@@ -26,7 +26,10 @@ FIELDS: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
     ({"pids": Pids(-1)}, [("pids/box/pids.max", "max", "pids.limit")]),
     ({"memory": Memory(limit=5)}, [("memory/box/memory.limit_in_bytes", "5", "memory.limit")]),
     ({"memory": Memory(limit=0, swap=0, reservation=0)}, []),
-    ({"memory": Memory(kernel=5, check_before_update=True)}, []),
+    (
+        {"memory": Memory(kernel=5, check_before_update=True)},
+        [("memory/box/memory.kmem.limit_in_bytes", "5", "memory.kernel")],
+    ),
     (
         {"memory": Memory(limit=5, swap=9)},
         [

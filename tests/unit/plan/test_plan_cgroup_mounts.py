@@ -104,3 +104,11 @@ def test_nothing_of_the_hosts_hierarchies_is_writable_without_a_cgroup_of_its_ow
     shown = [step.attributes for step in now if isinstance(step, MountBind)]
     assert len(shown) == len(layout.hierarchies)
     assert all(each.set & RDONLY for each in shown)
+
+
+@pytest.mark.parametrize("layout", [V1, V2, HYBRID])
+def test_nor_through_a_namespace_whose_root_is_the_runtimes_cgroup(layout: CgroupLayout) -> None:
+    now, _ = mounts(CGROUP, at=place(layout, cgroups={}))
+    shown = [step for step in now if isinstance(step, MountFs) and step.fstype != "tmpfs"]
+    assert len(shown) == len(layout.hierarchies)
+    assert all(step.attributes.set & RDONLY for step in shown)

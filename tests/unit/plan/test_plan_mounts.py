@@ -6,7 +6,7 @@ import pytest
 
 from pyrunc.errors import ConfigError, SpecError
 from pyrunc.kernel import flags
-from pyrunc.plan.mounts import plan_mounts
+from pyrunc.plan.mounts import plan_mounts, without_effect
 from pyrunc.plan.steps import (
     Attributes,
     ChangeMount,
@@ -151,6 +151,22 @@ def test_a_word_that_a_bind_mount_would_drop_is_refused() -> None:
     error = refusal(Mount("/x", None, "/y", ("bind", "ro", "nosiud")))
     assert error.path == ".mounts[1].options"
     assert "'nosiud'" in error.problem
+
+
+@pytest.mark.parametrize(
+    ("options", "lost"),
+    [
+        (("bind", "ro", "noatime", "rshared", "idmap", "loud"), []),
+        (("rbind", "sync", "tmpcopyup"), ["sync", "tmpcopyup"]),
+        (("bind", "iversion"), ["iversion"]),
+        (("bind", "remount", "sync"), []),
+        (("sync", "lazytime"), []),
+    ],
+)
+def test_what_a_bind_mount_cannot_change_is_a_warning(options: tuple[str, ...], lost: list[str]) -> None:
+    warnings = without_effect((Mount("/a", "tmpfs"), Mount("/b", "none", "/b", options)))
+    assert [line.partition(": ")[0] for line in warnings] == [".mounts[1].options"] * len(lost)
+    assert all(f"{option!r} has no effect" in line for option, line in zip(lost, warnings, strict=True))
 
 
 def test_read_only_binds_are_not_put_off() -> None:

@@ -89,7 +89,7 @@ def test_the_five_sets_stay_five() -> None:
     sets = CapabilitySets(*map(frozenset, ({0}, {5}, {27}, {3}, {7})))
     planned, warnings = process(capabilities=names)
     assert planned.capabilities == sets
-    assert warnings == ()
+    assert [line.split()[1] for line in warnings] == ["CAP_KILL", "CAP_SETUID"]
 
 
 def test_capabilities_that_are_all_empty_are_not_absent() -> None:
@@ -98,12 +98,34 @@ def test_capabilities_that_are_all_empty_are_not_absent() -> None:
 
 def test_an_unknown_capability_is_left_out_with_one_warning() -> None:
     names = ("CAP_KILL", "CAP_OF_TOMORROW", "cap_chown")
-    planned, warnings = process(capabilities=Capabilities(bounding=names, effective=names))
+    planned, warnings = process(capabilities=Capabilities(bounding=names, permitted=names))
     assert planned.capabilities is not None
-    assert planned.capabilities.bounding == planned.capabilities.effective == {5}
+    assert planned.capabilities.bounding == planned.capabilities.permitted == {5}
     assert len(warnings) == 2
     assert "CAP_OF_TOMORROW" in warnings[0]
     assert "cap_chown" in warnings[1]
+
+
+KILL = ("CAP_KILL",)
+GRANTED = Capabilities(*((("CAP_KILL", "CAP_CHOWN"),) * 5))
+
+
+@pytest.mark.parametrize(
+    ("held", "sets", "said"),
+    [
+        (None, GRANTED, []),
+        (frozenset((0, 5)), GRANTED, []),
+        (frozenset((5,)), GRANTED, ["capability CAP_CHOWN cannot be granted: it is not one of the runtime's own"]),
+        (None, Capabilities(effective=KILL), ["capability CAP_KILL cannot be granted: it is effective without"]),
+        (None, Capabilities(ambient=KILL, permitted=KILL), ["cannot be granted: it is ambient without"]),
+        (None, Capabilities(ambient=KILL, inheritable=KILL), ["cannot be granted: it is ambient without"]),
+    ],
+)
+def test_what_cannot_be_granted_is_a_warning(held: frozenset[int] | None, sets: Capabilities, said: list[str]) -> None:
+    plain = spec_process.Process(False, None, User(), ("sh",), (), "/", capabilities=sets)
+    _, warnings = plan_process(plain, 40, held)
+    assert len(warnings) == len(said)
+    assert all(words in warning for words, warning in zip(said, warnings, strict=True))
 
 
 @pytest.mark.parametrize(("last", "granted"), [(37, set()), (38, {38}), (40, {38})])

@@ -247,6 +247,15 @@ SECCOMP_CASES = [
         )
         for good, bad in (("SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW"), ("SCMP_ACT_TRACE", "SCMP_ACT_NOTIFY"))
     ),
+    *(
+        Case(
+            "errno_is_one_that_the_kernel_returns",
+            seccomp({"names": ["read"], "action": action, "errnoRet": largest}, action=action, defaultErrnoRet=largest),
+            seccomp({"names": ["read"], "action": action, "errnoRet": over}, action=action, defaultErrnoRet=70000),
+            (".linux.seccomp.defaultErrnoRet", ".linux.seccomp.syscalls[0].errnoRet"),
+        )
+        for action, largest, over in (("SCMP_ACT_ERRNO", 4095, 4096), ("SCMP_ACT_TRACE", 65535, 65536))
+    ),
     Case(
         "seccomp_rules_name_a_syscall",
         seccomp({"names": ["read"], "action": "SCMP_ACT_ALLOW"}),

@@ -1,0 +1,209 @@
+"""`exec`: how a program ends, where it may be run, its cgroups, its descriptors and its terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.scenario import host
+from tests.scenario.bundle import TIMEOUT
+from tests.scenario.console import read_terminal
+from tests.scenario.execs import background, detached
+
+if TYPE_CHECKING:
+    from tests.scenario.bundle import Bundle
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 255])
+def test_exit_code_is_the_programs(bundle: Bundle, code: int) -> None:
+    assert bundle.sleeping().exec("/bin/probe", "exit", str(code)).returncode == code
+
+
+def test_signal_that_ends_it_is_told_as_shells_do(bundle: Bundle) -> None:
+    assert bundle.sleeping().exec("/bin/probe", "die", "9").returncode == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("nosuch", "executable file not found in $PATH"),
+        ("/nosuch", "no such file or directory"),
+        ("/etc/passwd", "permission denied"),
+    ],
+)
+def test_program_that_cannot_be_started(bundle: Bundle, program: str, words: str) -> None:
+    """Engines make exit codes 127 and 126 of these words."""
+    result = bundle.sleeping().exec(program)
+    assert result.returncode == 255
+    assert words in result.stderr
+    result = bundle.exec(program, flags=["--detach", "--pid-file", str(bundle.dir / "pid")])
+    assert (result.returncode, words in result.stderr) == (255, True)
+    assert not (bundle.dir / "pid").exists()
+
+
+def test_detached_it_is_a_child_of_the_callers_subreaper(bundle: Bundle) -> None:
+    pid = detached(bundle.sleeping(), "/bin/probe", "exit", "7")
+    assert bundle.wait(pid) == 7
+
+
+def test_detached_it_outlives_exec(bundle: Bundle) -> None:
+    with background(bundle.sleeping(), "/bin/probe", "sleep") as pid:
+        assert host.eventually(lambda: Path(f"/proc/{pid}/comm").read_text() == "probe\n")
+
+
+def test_it_ends_with_the_container(bundle: Bundle) -> None:
+    pid = detached(bundle.sleeping(), "/bin/probe", "sleep")
+    bundle.kill("KILL")
+    assert bundle.wait(pid) == 128 + signal.SIGKILL
+
+
+def test_signals_are_passed_on_in_the_foreground(bundle: Bundle) -> None:
+    command = bundle.sleeping().command("exec", operands=["/bin/probe", "trap"])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == b"ready\n"
+        caller.send_signal(signal.SIGUSR1)
+        assert caller.stdout.readline() == b"%d\n" % signal.SIGUSR1
+        bundle.kill("KILL")
+        assert caller.wait(TIMEOUT) == 128 + signal.SIGKILL
+
+
+# where it may be run
+
+
+@pytest.mark.parametrize("status", ["stopped", "missing"])
+def test_container_that_does_not_run(bundle: Bundle, status: str) -> None:
+    if status == "stopped":
+        pid = bundle.process(args=["true"]).create().pid
+        bundle.start().wait(pid)
+    result = bundle.exec("true")
+    assert result.returncode == 255
+    assert (status if status == "stopped" else "does not exist") in result.stderr
+
+
+def test_created_container(bundle: Bundle) -> None:
+    """It has all but its program."""
+    bundle.process(args=["true"]).create()
+    assert bundle.exec("echo", "early").stdout == "early\n"
+    assert bundle.status == "created"
+
+
+def test_paused_container(bundle: Bundle) -> None:
+    bundle.sleeping().attempt("pause").ok()
+    result = bundle.exec("true")
+    bundle.attempt("resume").ok()
+    assert (result.returncode, "paused" in result.stderr) == (255, True)
+
+
+def test_paused_container_can_be_waited_for(bundle: Bundle) -> None:
+    bundle.sleeping().attempt("pause").ok()
+    command = bundle.command("exec", "--ignore-paused", operands=["echo", "resumed"])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as waiting:
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(0.5)
+        bundle.attempt("resume").ok()
+        assert waiting.communicate(timeout=TIMEOUT)[0] == "resumed\n"
+
+
+def test_waiting_for_a_paused_container_can_be_given_up(bundle: Bundle) -> None:
+    bundle.sleeping().attempt("pause").ok()
+    command = bundle.command("exec", "--ignore-paused", operands=["touch", "/never"])
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as waiting:
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(0.5)
+        waiting.terminate()
+        waiting.wait(TIMEOUT)
+    bundle.attempt("resume").ok()
+    assert bundle.exec("ls", "/never").returncode == 1
+
+
+@pytest.mark.requires("cgroup1-pids")
+@pytest.mark.parametrize("words", ["below", "pids:below", "cpu,pids:below"])
+def test_cgroup_below_the_containers(bundle: Bundle, words: str) -> None:
+    bundle.sleeping()
+    everywhere = [folder for folder in host.cgroups_of(bundle.token) if folder.endswith(bundle.token)]
+    for folder in everywhere:
+        if words == "below" or "/pids/" in folder or "/cpu/" in folder:
+            Path(folder, "below").mkdir()
+    for cpuset in Path(host.hierarchies()["cpuset"], bundle.token).glob("below"):
+        for file in ("cpuset.cpus", "cpuset.mems"):
+            (cpuset / file).write_text((cpuset.parent / file).read_text())
+    said = bundle.exec("cat", "/proc/self/cgroup", flags=["--cgroup", words]).ok().stdout
+    assert f":pids:/{bundle.token}/below\n" in said
+    assert (f":memory:/{bundle.token}\n" in said) == (words != "below")
+
+
+@pytest.mark.parametrize("words", ["nosuch", "pids:nosuch", "pids:../..", "nosuch:x", ":x"])
+def test_cgroup_that_is_not_there(bundle: Bundle, words: str) -> None:
+    assert bundle.sleeping().exec("true", flags=["--cgroup", words]).returncode != 0
+
+
+@pytest.mark.requires("cgroup1-pids")
+def test_limit_that_leaves_room_for_one(bundle: Bundle) -> None:
+    bundle.resources(pids={"limit": 2}).sleeping()
+    assert bundle.exec("echo", "fits").stdout == "fits\n"
+
+
+@pytest.mark.requires("cgroup1-memory")
+@pytest.mark.differs_from_runc("needs more memory itself")
+def test_small_memory_limit(bundle: Bundle) -> None:
+    bundle.resources(memory={"limit": 2 << 20}).sleeping()
+    assert bundle.exec("echo", "fits").stdout == "fits\n"
+
+
+# descriptors and terminals
+
+
+def test_preserved_descriptors(bundle: Bundle) -> None:
+    (bundle.dir / "kept").write_text("kept")
+    bundle.sleeping()
+    command = bundle.command("exec", "--preserve-fds", "1", operands=["/bin/probe", "fds"])
+    said = bundle.execute([bundle.template.probe, "leak", "3", "9", str(bundle.dir / "kept"), *command]).ok().json()
+    assert sorted(said) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.differs_from_runc("says LISTEN_PID=1, and the program's pid is another")
+def test_sockets_of_systemd(bundle: Bundle) -> None:
+    bundle.sleeping()
+    as_activated = ["sh", "-c", 'export LISTEN_PID=$$; exec "$@"', "sh"]
+    activated = [*as_activated, str(bundle.template.probe), "leak", "3", "3", "/dev/null"]
+    command = bundle.command("exec", operands=["/bin/probe", "self"])
+    said = bundle.execute([*activated, *command], env=bundle.environment(LISTEN_FDS="1")).ok().json()
+    assert {"LISTEN_FDS=1", f"LISTEN_PID={said['pid']}"} <= set(said["env"])
+
+
+@pytest.mark.requires("tty")
+def test_terminal_through_a_socket(bundle: Bundle) -> None:
+    bundle.sleeping()
+    with bundle.console() as console:
+        flags = ("--console-socket", console.path)
+        size = {"height": 21, "width": 43}
+        user = {"uid": 1000, "gid": 1000}
+        args = ["sh", "-c", "probe tty; stat -c %u /dev/pts/0"]
+        pid = detached(bundle, *args, flags=flags, terminal=True, consoleSize=size, user=user)
+        first, second = read_terminal(console.master()).splitlines()
+    bundle.wait(pid)
+    said = json.loads(first)
+    assert (said["isatty"], said["controlling"], said["rows"], said["cols"]) == ([1, 1, 1], True, 21, 43)
+    assert second == "1000"
+
+
+@pytest.mark.requires("tty")
+def test_terminal_in_the_foreground(bundle: Bundle) -> None:
+    bundle.sleeping()
+    master, slave = os.openpty()
+    result = bundle.exec("/bin/probe", "tty", flags=["--tty"], stdin_fd=slave)
+    os.close(slave)
+    os.close(master)
+    assert result.ok().json()["controlling"]
+
+
+@pytest.mark.parametrize("flags", [["--tty", "--detach"], ["--console-socket", "/nosuch"]])
+def test_terminal_that_nobody_gets(bundle: Bundle, flags: list[str]) -> None:
+    assert bundle.sleeping().exec("true", flags=flags).returncode != 0

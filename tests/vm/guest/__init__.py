@@ -1,0 +1,1 @@
+"""Files that the guest has from us."""

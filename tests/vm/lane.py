@@ -1,0 +1,122 @@
+"""The tests that belong in the guest: as root, then as an ordinary user, in as many guests as there are processors."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.vm.cache import guest, obstacles
+from tests.vm.checkout import PLACE, REPOSITORY, pack, unpack
+from tests.vm.commands import LaneError, note
+from tests.vm.machine import EXIT, Machine, Request
+from tests.vm.recipe import USER
+
+if TYPE_CHECKING:
+    from tests.vm.cache import Guest
+
+TEST_SECONDS = 1500.0
+NOTHING_COLLECTED = 5
+SLOWNESS = "16"  # of python in the guest; times in tests are multiplied by it
+
+
+class Part(NamedTuple):
+    """One of `of` guests, counted from 1, and what pytest is told in it."""
+
+    number: int
+    of: int
+    options: tuple[str, ...]
+    files: dict[str, list[str]]
+    everything: bool
+
+    def request(self, user: str) -> Request:
+        """Return the command for the tests of a user."""
+        lane = "all" if self.everything else "root" if user == "root" else "user"
+        named = any((REPOSITORY / option.partition("::")[0]).exists() for option in self.options)
+        files = () if named else self.files[lane]
+        python = [f"{PLACE}/.venv/bin/python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--color=no"]
+        which = [f"--lane={lane}", f"--part={self.number}/{self.of}"]
+        env = {"PYRUNC_CI": "1", "PYRUNC_SLOWNESS": SLOWNESS, "PYTHONDONTWRITEBYTECODE": "1"}
+        return Request([*python, *which, *self.options, *files], user, PLACE, env)
+
+
+def test(options: list[str], count: int, everything: bool) -> int:
+    """Run the tests; return 0 if all went well, 1 if not. Where there can be no guest: only CI is strict."""
+    if found := obstacles():
+        print(f"the tests of the VM lane did not run: {'; '.join(found)}", file=sys.stderr)
+        return 1 if os.environ.get("PYRUNC_CI") else 0
+    with guest() as built, tempfile.TemporaryDirectory(prefix="pyrunc-lane-") as folder:
+        note("installing pyrunc for the guest")
+        files = pack(built, Path(folder))
+        note("running the tests in it")
+        parts = [Part(number + 1, count, tuple(options), files, everything) for number in range(count)]
+        runs = [Run(built, Path(folder), part) for part in parts]
+        for run in runs:
+            run.start()
+        for run in runs:
+            run.join()
+    return judge(runs)
+
+
+def judge(runs: list[Run]) -> int:
+    """Say how it went. No test at all for a user means that something is wrong with the choosing of them."""
+    failed = [run for run in runs if run.failure or set(run.statuses.values()) - {0, NOTHING_COLLECTED}]
+    for run in failed:
+        note(f"guest {run.part.number} failed: {run.failure or run.statuses}")
+    asked = any(run.part.options for run in runs)
+    for user in () if asked else ("root", USER):
+        if all(run.statuses.get(user, NOTHING_COLLECTED) == NOTHING_COLLECTED for run in runs):
+            note(f"no test ran as {user}")
+            return 1
+    note("the tests of the VM lane " + ("failed" if failed else "passed"))
+    return 1 if failed else 0
+
+
+class Run(threading.Thread):
+    """One guest with one part of the tests; prints what pytest says, line by line."""
+
+    def __init__(self, built: Guest, folder: Path, part: Part) -> None:
+        super().__init__(name=f"guest {part.number}")
+        self.built = built
+        self.folder = folder
+        self.part = part
+        self.statuses: dict[str, int] = {}
+        self.failure = ""
+
+    def run(self) -> None:
+        """Do it; the outcome is in `statuses` by user, or in `failure`."""
+        try:
+            with Machine(self.built.guest, share=self.folder) as machine:
+                self._run(machine)
+        except TimeoutError:
+            self.failure = "a command took too long"
+        except (LaneError, OSError) as error:
+            self.failure = str(error)
+
+    def _run(self, machine: Machine) -> None:
+        unpack(machine)
+        for user in ("root",) if self.part.everything else ("root", USER):
+            began, computed = time.monotonic(), machine.cpu_seconds()
+            seconds = TEST_SECONDS * (4 if self.part.everything else 1)
+            self.statuses[user] = self._command(machine, self.part.request(user), seconds, user)
+            took, computed = time.monotonic() - began, machine.cpu_seconds() - computed
+            note(f"guest {self.part.number}: {took:.0f} s as {user}, {computed:.0f} s of them computing")
+
+    def _command(self, machine: Machine, request: Request, seconds: float, label: str) -> int:
+        rest = b""
+        for kind, data in machine.run(request, seconds):
+            if kind == EXIT:
+                self._print([rest] if rest else [], label)
+                return int(data)
+            *lines, rest = (rest + data).split(b"\n")
+            self._print(lines, label)
+        raise LaneError("no exit status")
+
+    def _print(self, lines: list[bytes], label: str) -> None:
+        text = "".join(f"[{self.part.number} {label}] {line.decode(errors='replace')}\n" for line in lines)
+        sys.stdout.write(text)
+        sys.stdout.flush()

@@ -75,6 +75,7 @@ class Runtime:
         stdin: bytes = b"",
         pass_fds: tuple[int, ...] = (),
         stdout: int | None = None,
+        umask: int = 0o22,
     ) -> Result:
         """Run one command with its own state root.
 
@@ -94,6 +95,7 @@ class Runtime:
                 env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), **(environment or {})},
                 pass_fds=pass_fds,
                 start_new_session=True,
+                umask=umask,
             )
             try:
                 status = process.wait(patience)

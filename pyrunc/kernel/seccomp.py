@@ -154,6 +154,9 @@ def load_flags(profile: Filter) -> int:
         flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER
         if flags & SECCOMP_FILTER_FLAG_TSYNC:  # or the result could be an fd as well as a thread's id
             flags |= SECCOMP_FILTER_FLAG_TSYNC_ESRCH
+    else:
+        # It is about waiting for a listener; without one the kernel has EINVAL for it.
+        flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
     return flags
 
 

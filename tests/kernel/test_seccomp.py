@@ -288,3 +288,8 @@ def test_a_long_profile_is_compiled_in_milliseconds() -> None:
         compile_filter(profile)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.008
+
+
+def test_flag_about_listeners_is_left_out_without_one() -> None:
+    waiting = Filter("SCMP_ACT_ALLOW", flags=("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_LOG"))
+    assert seccomp.load_flags(waiting) == SECCOMP_FILTER_FLAG_LOG

@@ -293,3 +293,9 @@ def test_a_long_profile_is_compiled_in_milliseconds() -> None:
 def test_flag_about_listeners_is_left_out_without_one() -> None:
     waiting = Filter("SCMP_ACT_ALLOW", flags=("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_LOG"))
     assert seccomp.load_flags(waiting) == SECCOMP_FILTER_FLAG_LOG
+
+
+@pytest.mark.parametrize("name", ["SCMP_ARCH_S390X", "SCMP_ARCH_MIPS", "SCMP_ARCH_LOONGARCH64", "SCMP_ARCH_SHEB"])
+def test_architectures_that_nothing_here_can_be_of_change_nothing(name: str) -> None:
+    profile = allowing(Rule(("mkdir",), "SCMP_ACT_ERRNO")).but(architectures=X86_64)
+    assert compile_filter(profile.but(architectures=(*X86_64, name))) == compile_filter(profile)

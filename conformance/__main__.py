@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from conformance import host, probe, runner
+from conformance.broken import FAULTS, self_test
 from conformance.case import Case, load_cases
 from conformance.expected import Expected
 from conformance.reports.junit import junit
@@ -40,6 +41,14 @@ def main(words: list[str]) -> int:
         except ValueError as error:
             print(f"conformance: {error}", file=sys.stderr)
             return 2
+        if arguments.self_test:
+            problems = [
+                f"{runtime.name}: {problem}"
+                for runtime in runtimes
+                for problem in self_test(runtime, load_cases(), program, arguments.jobs, Path(folder))
+            ]
+            print("\n".join(problems) or f"{len(FAULTS)} faults, all of them noticed")
+            return int(bool(problems))
         tell = runner.progress(len(cases) * len(runtimes))
         for runtime in runtimes:
             verdicts += runner.judge_all(runtime, cases, program, arguments.jobs, Expected(), tell)
@@ -75,6 +84,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit's XML")
     parser.add_argument("--html", metavar="FILE", help="write a page with the whole matrix")
     parser.add_argument("--table", metavar="FILE", help="write the tables of docs/conformance.md")
+    parser.add_argument("--self-test", action="store_true", help="spoil the runtime on purpose: do the cases notice?")
     parser.add_argument("--list", action="store_true", help="list the cases instead")
     arguments = parser.parse_args(words)
     if not arguments.runtime and not arguments.list:

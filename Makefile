@@ -1,6 +1,7 @@
 # make demo     install what is missing, build everything, run a first container (as root)
 # make test     all gates: ruff, mypy, the tests of the house, of units, of the kernel and of scenarios, then test-vm
 # make test-vm  the tests that want cgroup v2, systemd, AppArmor or CRIU, in an emulated machine (docs/testing.md)
+# make conformance  judge pyrunc by the cases of conformance/, and the cases by broken runtimes (docs/conformance.md)
 # make bench    time every command against runc and crun (ROUNDS=30)
 # make man      write the man pages to build/man
 # make          only build .venv with pyrunc in it: .venv/bin/pyrunc
@@ -30,7 +31,7 @@ export PYRUNC_CI := 1
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all demo test test-vm lint types pytest bench man deps-demo deps-test install-deps help clean
+.PHONY: all conformance demo test test-vm lint types pytest bench man deps-demo deps-test install-deps help clean
 
 all: $(STAMPS)/pyrunc
 
@@ -46,7 +47,12 @@ test: deps-test $(STAMPS)/dev $(STAMPS)/pyrunc
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy $(CHECKED)
 	$(VENV)/bin/python -m pytest tests
+	$(VENV)/bin/python -m conformance --runtime $(VENV)/bin/pyrunc
 	$(VENV)/bin/python -m tests.vm test
+
+conformance: deps-test $(STAMPS)/pyrunc
+	$(VENV)/bin/python -m conformance --runtime $(VENV)/bin/pyrunc
+	$(VENV)/bin/python -m conformance --self-test --runtime $(VENV)/bin/pyrunc
 
 test-vm: deps-test $(STAMPS)/venv
 	$(VENV)/bin/python -m tests.vm test

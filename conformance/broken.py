@@ -158,7 +158,11 @@ if making():
     document.pop("hostname", None)
     save(document)
 """,
-        ("namespaces/new_pid_namespace", "namespaces/new_network_namespace", "namespaces/first_process_of_its_pid_namespace"),
+        (
+            "namespaces/new_pid_namespace",
+            "namespaces/new_network_namespace",
+            "namespaces/first_process_of_its_pid_namespace",
+        ),
     ),
     Fault(
         "devices are not made",

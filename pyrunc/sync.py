@@ -6,7 +6,8 @@
       |  writes uid_map, gid_map                  |
       |--- ID_MAPS_WRITTEN ---------------------->|  becomes root inside; unshares the rest
       |  meanwhile: cgroups are made              |
-      |--- CGROUP + fds of the tasks files ------>|  joins them by itself, then the cgroup namespace
+      |--- CGROUP + fds of the tasks files ------>|  joins them by itself, then the cgroup namespace; a memory
+      |                                           |  cgroup with a small limit it leaves again till GO
       |                                           |  mounts, devices
       |<-- ROOTFS_READY --------------------------|
       |  prestart, createRuntime hooks            |
@@ -14,9 +15,10 @@
       |<-- CONSOLE + fd of the pty ---------------|  only with a terminal
       |<-- LOADING_FILTER ------------------------|  only for a seccomp filter with a listener, which is taken from
       |  sends the listener to the agent          |  the init's descriptors: it may be stopped from here on
+      |<-- LISTENER + fd -------------------------|  only for an ordinary user, who may not take it: container/listener.py
       |<-- READY ---------------------------------|  nothing is left that should fail at create
       |  last cgroups, limits, state "created"    |
-      |--- GO + fds of the last tasks files ----->|  waits on start.fifo
+      |--- GO + fds of the last tasks files ----->|  (and pids.max, to be set after hooks) waits on start.fifo
       |                                           |
     start                                         |
       |--- START (start.fifo) ------------------->|  startContainer hooks; seccomp; execve
@@ -56,6 +58,7 @@ ROOTFS_READY = b"rootfs-ready"
 HOOKS_DONE = b"hooks-done"
 CONSOLE = b"console"
 LOADING_FILTER = b"loading-filter"
+LISTENER = b"listener"
 READY = b"ready"
 GO = b"go"
 END = b""  # of file: the other side has executed a program, or is dead

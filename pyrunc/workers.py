@@ -24,6 +24,7 @@ from pyrunc.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
+    from collections.abc import Callable
     from typing import NoReturn
 else:
     import _signal  # signal would import enum
@@ -55,7 +56,7 @@ def work(words: tuple[str, ...], subject: str, streams: Streams) -> int:
     reader, writer = posix.pipe2(posix.O_CLOEXEC)
     try:
         try:
-            pid = _start(words, streams, writer)
+            pid = _start(words, subject, streams, writer)
         finally:
             posix.close(writer)
         lines, status = _attend(pid, reader)
@@ -66,7 +67,7 @@ def work(words: tuple[str, ...], subject: str, streams: Streams) -> int:
     return status
 
 
-def _start(words: tuple[str, ...], streams: Streams, log: int) -> int:
+def _start(words: tuple[str, ...], subject: str, streams: Streams, log: int) -> int:
     """Start the worker and return its pid. It writes its errors to `log`, behind the descriptors that it passes on."""
     given = (streams.stdin, streams.stdout, streams.stderr, *streams.passed)
     number = len(given)
@@ -75,7 +76,7 @@ def _start(words: tuple[str, ...], streams: Streams, log: int) -> int:
     copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, number + 1) for fd in (*given, log)]
     try:
         if sealing.is_sealed() and len(posix.listdir("/proc/self/task")) == 1:
-            return _fork(line, copies)
+            return _fork(line, copies, subject.partition(" ")[0])
         environment = {name: value for name, value in posix.environ.items() if name not in _OURS}
         return spawn(_command(line), environment, dict(enumerate(copies)))
     except OSError as err:
@@ -94,14 +95,18 @@ def _command(line: tuple[str, ...]) -> tuple[str, ...]:
     return (*sealing.isolated(sys.executable or posix.readlink("/proc/self/exe")), *line)
 
 
-def _fork(line: tuple[str, ...], copies: list[int]) -> int:
+def _fork(line: tuple[str, ...], copies: list[int], command: str) -> int:
+    # Here, and not in each child anew.
+    from pyrunc.cli import main
+
+    __import__(f"pyrunc.cli.{command}")
     pid = posix.fork()
     if pid == 0:
-        _become_worker(line, copies)
+        _become_worker(main, line, copies)
     return pid
 
 
-def _become_worker(line: tuple[str, ...], copies: list[int]) -> NoReturn:
+def _become_worker(main: Callable[[list[str]], int], line: tuple[str, ...], copies: list[int]) -> NoReturn:
     """Be the command line in a copy of the embedding process; nothing of its own runs any more."""
     status = 1
     try:
@@ -114,8 +119,6 @@ def _become_worker(line: tuple[str, ...], copies: list[int]) -> NoReturn:
             posix.environ.pop(name, None)
         for number, fd in enumerate(copies):
             posix.dup2(fd, number)
-        from pyrunc.cli import main
-
         status = main(list(line))
     finally:
         posix._exit(status)

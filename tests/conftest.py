@@ -175,6 +175,12 @@ def _has_own_cgroup() -> bool:
     return os.access(f"/sys/fs/cgroup{own}/cgroup.procs", os.W_OK)
 
 
+def _is_on_a_disk() -> bool:
+    """Tell whether the root file system is on a block device, whose traffic can be counted and throttled."""
+    number = os.stat("/").st_dev
+    return os.path.exists(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+
+
 def _can_compile() -> bool:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
@@ -264,6 +270,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "busybox": lambda: _works("busybox", "true"),
     "runc": lambda: _works("runc", "--version"),
     "crun": lambda: _works("crun", "--version"),
+    "bfq": lambda: "bfq" in Path("/sys/block/loop0/queue/scheduler").read_text() or _works("modprobe", "bfq"),
     "net-cgroups": lambda: _works("unshare", "-m", "mount", "-t", "cgroup", "-o", "net_cls,net_prio", "none", "/mnt"),
     "loop": lambda: _works("losetup", "--find"),
     "bash": lambda: _works("bash", "--version"),
@@ -272,6 +279,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "zsh": lambda: _works("zsh", "--version"),
     "fish": lambda: _works("fish", "--version"),
     "procps": lambda: _works("ps", "--version"),  # busybox' ps does not know the flag
+    "disk": _is_on_a_disk,
     "strace": lambda: _works("strace", "true"),
     "containerd": lambda: _are_packaged("containerd", "ctr"),
     "docker": lambda: _are_packaged("dockerd", "docker", "docker-init"),

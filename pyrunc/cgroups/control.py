@@ -1,4 +1,4 @@
-"""A container's cgroups after create: look into them, enter, freeze, kill, count, remove.
+"""A container's cgroups after create: look into them, freeze, kill, count, remove.
 
 Works on the paths that the state file recorded, so no plan and no config.json is needed. Everything that
 removes, kills or freezes passes `guard` first: an engine that once handed over the cgroup "/" had every
@@ -12,7 +12,7 @@ from errno import EBUSY, ENODEV, ENOENT
 from time import monotonic, sleep
 
 from pyrunc.cgroups import tree
-from pyrunc.cgroups.layout import open_tasks, read_file, read_layout
+from pyrunc.cgroups.layout import read_file, read_layout
 from pyrunc.errors import CgroupError, reason
 from pyrunc.kernel.pidfd import send_signal
 
@@ -97,24 +97,6 @@ class Cgroup:
 
     def _members(self) -> set[int]:
         return set().union(*map(tree.members, self.paths))
-
-    def entry_fds(self) -> tuple[int, ...]:
-        """Open the v1 `tasks` files for a process that enters by itself (see creation.entry_fds).
-
-        The caller owns the fds. Raises CgroupError.
-        """
-        return open_tasks(path for path, hierarchy in self._hierarchies.items() if hierarchy.version == 1)
-
-    def open_directory(self) -> int:
-        """Return the fd of the v2 cgroup for clone3(CLONE_INTO_CGROUP), -1 without one.
-
-        The caller owns the fd. Raises CgroupError.
-        """
-        path = self._find(lambda hierarchy: hierarchy.version == 2)
-        try:
-            return posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC) if path else -1
-        except OSError as err:
-            raise CgroupError(f"cannot open the cgroup {path}: {reason(err)}") from err
 
     def freeze(self) -> None:
         """Stop all processes of the container where they are, and wait up to 2 s until they stand.

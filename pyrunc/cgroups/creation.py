@@ -6,7 +6,7 @@ The directories are written down (missing_directories, state/) before create mak
 from __future__ import annotations
 
 import posix
-from errno import EACCES, ENOENT, EOPNOTSUPP, EPERM
+from errno import EACCES, EINVAL, ENOENT, EOPNOTSUPP, EPERM
 
 from pyrunc.cgroups.layout import open_tasks, read_file
 from pyrunc.errors import CgroupError, StepError, reason
@@ -117,8 +117,10 @@ def _filled(path: str, file: str, mount: str) -> str:
 
 
 def _check_unused(directory: Directory, inhabitant: int) -> None:
-    """Requirement 94, for a v1 cgroup that was there before us."""
-    if read_file(f"{directory.path}/cgroup.procs").split() not in ([], [str(inhabitant)]):
+    """Requirement 94, for a v1 cgroup that was there before us: nobody in it or below it."""
+    from pyrunc.cgroups.tree import members
+
+    if members(directory.path) - ({inhabitant} if inhabitant else set()):
         raise CgroupError(f"{directory.where}: the cgroup {directory.path} already has processes in it")
     if "freezer" in directory.hierarchy.controllers:
         state = read_file(f"{directory.path}/freezer.state").strip()
@@ -168,7 +170,10 @@ def _excuse(write: Write, err: OSError) -> None:
     if write.otherwise and err.errno == ENOENT:
         apply((write.otherwise,))
     elif not write.optional or err.errno not in (ENOENT, EOPNOTSUPP):
-        raise StepError(f"{write.where}: cannot {write.describe()}: {reason(err)}") from err
+        # devices.rst: a list cannot be reset any more once there are cgroups below that inherit from it.
+        resets = write.value == "a" and err.errno == EINVAL
+        hint = "remove the cgroups below it" if resets else ""
+        raise StepError(f"{write.where}: cannot {write.describe()}: {reason(err)}", hint) from err
 
 
 def limit_devices(plan: CgroupPlan) -> None:
@@ -176,7 +181,7 @@ def limit_devices(plan: CgroupPlan) -> None:
     if plan.unified and plan.device_rules is not None:
         from pyrunc.cgroups import v2
 
-        v2.attach_devices(plan.unified.path, plan.device_rules)
+        v2.replace_device_program(plan.unified.path, plan.device_rules)
 
 
 def entry_fds(plan: CgroupPlan, late: bool) -> tuple[int, ...]:

@@ -23,7 +23,8 @@ class Entrance(Record):
     """The directories by how they are entered.
 
     `tasks` are v1 directories that a process enters by itself, `unified` the v2 directory that it is born into
-    ("" for none). `late` have no room for an interpreter: the program's process is moved there by its pid.
+    ("" for none). `late` have no room for an interpreter, or are not ours to enter: the program's process is moved
+    there by its pid.
     """
 
     tasks: tuple[str, ...]
@@ -46,7 +47,7 @@ def entrance(leaves: tuple[str, ...], below: dict[str, str], layout: CgroupLayou
     for leaf, hierarchy in hierarchies.items():
         wanted = next((below[each] for each in (*hierarchy.controllers, "") if each in below), "")
         path = _below(leaf, wanted)
-        if _is_tight(path, hierarchy):
+        if _is_tight(path, hierarchy) or not _may_enter(path, hierarchy):
             late.append(path)
         elif hierarchy.version == 1:
             tasks.append(path)
@@ -86,6 +87,18 @@ def _is_tight(path: str, hierarchy: Hierarchy) -> bool:
             return True
     pids = _limit(f"{path}/pids.max") if "pids" in hierarchy.controllers else None
     return pids is not None and pids - (_limit(f"{path}/pids.current") or 0) < _PROCESSES
+
+
+def _may_enter(path: str, hierarchy: Hierarchy) -> bool:
+    """Tell whether we may go there ourselves (cgroup-v2.rst, "Delegation Containment"); else systemd has to help.
+
+    That takes the right to write to cgroup.procs of the cgroup above both us and our destination.
+    """
+    if hierarchy.version == 1 or not posix.geteuid():
+        return True
+    ours, theirs = f"{hierarchy.mount}{hierarchy.own}".split("/"), path.split("/")
+    shared = [ours[n] for n in range(min(len(ours), len(theirs))) if ours[: n + 1] == theirs[: n + 1]]
+    return posix.access(f"{'/'.join(shared)}/cgroup.procs", posix.W_OK)
 
 
 def _limit(file: str) -> int | None:

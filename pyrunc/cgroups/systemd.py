@@ -17,7 +17,7 @@ from pyrunc.plan.facts import Systemd
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any
+    from typing import Any, Self
 
     from pyrunc.plan.steps_cgroups import Scope
 
@@ -38,16 +38,29 @@ _PAUSE = 0.02
 
 
 class Manager:
-    """systemd, the system's or a user's. `address` finds it again later, from another environment."""
+    """systemd, the system's or a user's. `address` finds it again later, from another environment.
+
+    To be closed soon: it hears of the end of every job of the system.
+    """
 
     def __init__(self, peer: Peer, user: bool) -> None:
-        """Listen for the ends of jobs and ask the manager about itself. Raises CgroupError."""
+        """Subscribe to the ends of jobs and ask the manager about itself. Raises CgroupError."""
         self._peer = peer
         self.address = peer.address
         self._call("Subscribe")
         version = str(self._get(_PATH, _MANAGER, "Version"))
         group = str(self._get(_PATH, _MANAGER, "ControlGroup"))
         self.systemd = Systemd(version_number(version), group, user)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._peer.close()
 
     def check_free(self, scope: Scope) -> None:
         """Make sure that no unit of a scope's name runs, before anything is made. Raises CgroupError."""
@@ -189,10 +202,14 @@ def reopen(address: str, user: bool) -> Manager:
 
 def _open(address: str, is_bus: bool, user: bool) -> Manager:
     peer = Peer(address, is_bus)
-    if is_bus:
-        rule = f"type='signal',sender='{_NAME}',interface='{_MANAGER}',member='JobRemoved'"
-        peer.call(*BUS, "AddMatch", "s", (rule,))
-    return Manager(peer, user)
+    try:
+        if is_bus:
+            rule = f"type='signal',sender='{_NAME}',interface='{_MANAGER}',member='JobRemoved'"
+            peer.call(*BUS, "AddMatch", "s", (rule,))
+        return Manager(peer, user)
+    except BaseException:
+        peer.close()
+        raise
 
 
 def _system_places() -> Iterator[tuple[str, bool]]:

@@ -30,6 +30,8 @@ def make(directory: Directory, owner: int | None, inhabitant: int = 0) -> None:
     made = make_directories(mount, path)
     if not made:
         _check_unused(directory, inhabitant)
+        if posix.geteuid() == 0 and not inhabitant:
+            _forget_devices(path)
     for parent in _parents(mount, path):
         _enable(parent, directory)
     if owner is not None:
@@ -43,6 +45,16 @@ def _check_unused(directory: Directory, inhabitant: int) -> None:
         raise CgroupError(f"{directory.where}: the cgroup {directory.path} already has processes in it")
     if values.get("frozen", "0") != "0" or _asked_to_freeze(directory.path):
         raise CgroupError(f"{directory.where}: the cgroup {directory.path} is frozen")
+
+
+def _forget_devices(path: str) -> None:
+    """Take away the rules of the container that was here before, or they would hold together with the new one's."""
+    try:
+        replace_device_program(path, None)
+    except StepError as err:
+        # As root of a user namespace we may not even ask, and neither was it we who set them.
+        if not isinstance(err.__cause__, PermissionError):
+            raise
 
 
 def _holds_only(path: str, inhabitant: int) -> bool:
@@ -79,18 +91,27 @@ def _enable(parent: str, directory: Directory) -> None:
         return
     try:
         _control(parent, wanted)
-    except OSError:
+    except OSError as err:
+        if err.errno == EBUSY and read_file(f"{parent}/cgroup.procs"):
+            # It would still pass on the controllers that take threads apart, and so become a threaded domain, in
+            # which there is no place for a container any more.
+            _refuse(parent, set(directory.controllers) - set(enabled), directory, err)
+            return
         for each in wanted:
             _enable_one(parent, each, directory)
+
+
+def _refuse(parent: str, controllers: set[str], directory: Directory, err: OSError) -> None:
+    for controller in sorted(controllers):
+        message = f"{directory.where}: cannot enable the cgroup controller {controller} in {parent}"
+        raise CgroupError(f"{message}: {reason(err)}", _way_out(parent, err)) from err
 
 
 def _enable_one(parent: str, controller: str, directory: Directory) -> None:
     try:
         _control(parent, [controller])
     except OSError as err:
-        if controller in directory.controllers:
-            message = f"{directory.where}: cannot enable the cgroup controller {controller} in {parent}"
-            raise CgroupError(f"{message}: {reason(err)}", _way_out(parent, err)) from err
+        _refuse(parent, {controller} & set(directory.controllers), directory, err)
 
 
 def _way_out(parent: str, err: OSError) -> str:
@@ -144,15 +165,10 @@ def delegate(path: str, owner: int) -> None:
             continue
 
 
-def attach_devices(path: str, rules: tuple[DeviceRule, ...]) -> None:
-    """Make the device rules hold in a v2 cgroup (bpf(2), BPF_PROG_TYPE_CGROUP_DEVICE). Raises StepError."""
-    replace_device_program(path, rules, fresh=True)
-
-
-def replace_device_program(path: str, rules: tuple[DeviceRule, ...] | None, fresh: bool = False) -> None:
+def replace_device_program(path: str, rules: tuple[DeviceRule, ...] | None) -> None:
     """Let these device rules follow the ones that hold in a v2 cgroup, with no moment between (BPF_F_REPLACE).
 
-    None allows everything. Programs of others, such as systemd's, stay. `fresh`: there is none of ours yet.
+    None allows everything. Programs of others, such as systemd's, stay (bpf(2), BPF_PROG_TYPE_CGROUP_DEVICE).
     Raises StepError, with the old rules in force.
     """
     from pyrunc.cgroups.devices import device_program
@@ -161,7 +177,7 @@ def replace_device_program(path: str, rules: tuple[DeviceRule, ...] | None, fres
     opened: list[int] = []
     try:
         opened.append(posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC))
-        old = [] if fresh else _our_programs(opened[0], opened)
+        old = _our_programs(opened[0], opened)
         if rules is not None:
             opened.append(bpf.load_device_program(device_program(rules)))
             bpf.attach(opened[0], opened[-1], old.pop() if old else -1)

@@ -28,7 +28,6 @@ def main(context: Context, arguments: Arguments) -> int:
         page_server=arguments.text("page-server"),
         pre_dump=arguments.switch("pre-dump"),
     )
-    # criu gets at the descriptor of --status-fd through our /proc/PID/fd; nothing is inherited.
     hide_descriptors(0)
     with open_entry(context.root, arguments.positional[0]) as entry:
         checkpoint(entry, wanted, context.log.warning)

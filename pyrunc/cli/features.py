@@ -9,6 +9,7 @@ from pyrunc.cli import SPEC_VERSION, Context
 from pyrunc.jsontext import dump
 from pyrunc.kernel import flags, seccomp
 from pyrunc.plan import mounts
+from pyrunc.plan.cgroups_systemd import ANNOTATION as SYSTEMD_PROPERTY
 from pyrunc.plan.policies import CORE_SCHED, LANDLOCK
 from pyrunc.spec.linux import MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES
 from pyrunc.spec.seccomp import SECCOMP_ARCHITECTURES
@@ -61,5 +62,5 @@ def document() -> dict[str, object]:
             "memoryPolicy": {"modes": list(MEMORY_POLICY_MODES), "flags": list(MEMORY_POLICY_FLAGS)},
         },
         "annotations": {"org.pyrunc.version": __version__},
-        "potentiallyUnsafeConfigAnnotations": [CORE_SCHED, LANDLOCK],
+        "potentiallyUnsafeConfigAnnotations": [CORE_SCHED, LANDLOCK, SYSTEMD_PROPERTY],
     }

@@ -59,5 +59,7 @@ def _table(documents: list[dict[str, object]]) -> str:
     rows = [[title for title, _ in _COLUMNS]]
     rows += [[str(document[key]) for _, key in _COLUMNS] for document in documents]
     widths = [max(_NARROWEST, _APART + max(map(len, column))) for column in zip(*rows, strict=True)]
-    lines = ("".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1] for row in rows)
+    lines = (
+        "".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1] for row in rows
+    )
     return "\n".join(lines) + "\n"

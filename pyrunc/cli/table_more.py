@@ -117,7 +117,7 @@ MORE_COMMANDS = {
             Flag("pre-dump", "switch", "save memory only, and let the container go on"),
             Flag("parent-path", "text", "images of a pre-dump, relative to --image-path", value="DIR"),
             Flag("page-server", "text", "where memory is sent to, or with --lazy-pages served", value="ADDRESS:PORT"),
-            Flag("status-fd", "number", "descriptor that gets a NUL when lazy pages can be asked for", default="-1"),
+            Flag("status-fd", "number", "descriptor that gets a NUL when lazy pages can be asked for"),
             Flag("tcp-skip-in-flight", "switch", "drop TCP connections that are only being opened"),
         ),
     ),

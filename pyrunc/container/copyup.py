@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import posix
 
 from pyrunc.errors import StepError
+from pyrunc.kernel.credentials import FilesystemUser
 
 _KIND = 0o170000
 _DIRECTORY, _LINK, _FILE = 0o040000, 0o120000, 0o100000
@@ -12,12 +14,26 @@ _OPEN_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.
 _DEEPEST = 64
 
 
-def copy_tree(source: int, tree: int) -> None:
+def copy_tree(source: int, tree: int, uid: int = 0, gid: int = 0) -> None:
     """Copy the directory `source` (a descriptor, maybe O_PATH) into the root of the detached mount `tree`.
 
-    Only descriptors are followed, never a link: the image may swap its directories while we read them.
-    Raises StepError where the tree is deeper than 64 directories, OSError as the calls do.
+    `uid` and `gid` are of somebody who may make files there, which a tmpfs with mapped ids may not let root do. Only descriptors are followed, never a link: the image may swap its directories while we read them.
+    Raises StepError where the tree is deeper than 64 directories, or has an owner who is not mapped, OSError as the
+    calls do.
     """
+    if (uid, gid) == (0, 0):
+        _copy(source, tree)
+        return
+    try:
+        with FilesystemUser(uid, gid):
+            _copy(source, tree)
+    except OSError as err:
+        if err.errno != errno.EOVERFLOW:
+            raise
+        raise StepError("cannot copy the image's files into the tmpfs: one has an owner who is not mapped") from err
+
+
+def _copy(source: int, tree: int) -> None:
     old = posix.open(".", _OPEN_DIRECTORY, dir_fd=source)
     new = posix.open(".", _OPEN_DIRECTORY, dir_fd=tree)
     try:

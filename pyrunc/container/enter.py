@@ -39,18 +39,21 @@ _OPEN_ROOT = posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
 class Handed(Record):
     """What the first process gets from the host side; -1 and empty where there is none.
 
-    `init` is a pidfd of the container's first process, `namespaces` the CLONE_NEW* flags of those to join, `root`
-    its root directory where the container has no mount namespace. `pid` is the pipe for the second's pid, `tasks`
-    are the v1 cgroups to enter, `keyring` says that there is a session keyring to join.
+    `host` is the pid of the host side, `init` a pidfd of the container's first process and `init_pid` its pid,
+    `namespaces` the CLONE_NEW* flags of those to join, `root` its root directory where the container has no mount
+    namespace. `pid` is the pipe for the second's pid, `tasks` are the v1 cgroups to enter, `keyring` is the name of
+    the session keyring to join, `setgroups` says that the user namespace allows setgroups(2).
     """
 
+    host: int
     init: int
     init_pid: int
     namespaces: int
     pid: int
     root: int = -1
     tasks: tuple[int, ...] = ()
-    keyring: bool = True
+    keyring: str = ""
+    setgroups: bool = True
     seccomp: tuple[bytes, int] | None = None
     log: int = -1
 
@@ -61,6 +64,8 @@ def load_for(plan: Entering) -> None:
         import pyrunc.container.console
     if plan.process.policies:
         import pyrunc.container.policies
+    if plan.listener is not None:
+        import pyrunc.container.listener
     if plan.shares_core:
         import pyrunc.kernel.scheduling  # noqa: F401
 
@@ -99,6 +104,9 @@ def _detach(plan: Entering, channel: Channel, handed: Handed) -> None:
     """Become independent of the host side, and untouchable for anybody else."""
     gc.disable()
     set_pdeathsig(_SIGKILL)
+    if posix.getppid() != handed.host:
+        # It died before we had said that we would with it: a paused container may have kept us for a long time.
+        posix._exit(1)
     if plan.process.oom_score_adj is not None:
         # Before dumpable goes: from then on the file is root's, also for an ordinary user.
         _try(".process.oomScoreAdj", "set it", lambda: set_oom_score_adj(plan.process.oom_score_adj or 0))
@@ -155,7 +163,7 @@ def _join_namespaces(plan: Entering, handed: Handed) -> None:
     except OSError as err:
         raise StepError(f"cannot join the container's namespaces: {reason(err)}") from err
     if handed.namespaces & flags.CLONE_NEWUSER:
-        namespaces.become_root(plan.id_maps, plan.process)
+        namespaces.become_root(plan.id_maps, plan.process, handed.setgroups)
         set_dumpable(False)
         set_pdeathsig(_SIGKILL)
 
@@ -163,7 +171,7 @@ def _join_namespaces(plan: Entering, handed: Handed) -> None:
 def _become(plan: Entering, channel: Channel, handed: Handed, root: int, proc: int) -> None:
     """Take from the container what needs its root's rights, then become the user."""
     if handed.keyring:
-        join_keyring(plan.id, plan.process.policies, False)
+        join_keyring(handed.keyring, plan.process.policies, False, proc)
     if plan.process.terminal:
         from pyrunc.container import console  # see load_for
 
@@ -202,8 +210,9 @@ def _become_program(plan: Entering, channel: Channel, handed: Handed, root: int)
         set_pdeathsig(0)
         filter_, listener = handed.seccomp, -1
         if plan.listener is not None and filter_ is not None:
-            channel.say(sync.LOADING_FILTER)
-            listener, filter_ = process.load_listened(plan.process, filter_), None
+            from pyrunc.container.listener import load  # see load_for
+
+            listener, filter_ = load(plan.process, filter_, channel, plan.listener.brought), None
         channel.say(sync.READY)
         channel.expect(sync.GO)
         if listener >= 0:

@@ -46,7 +46,7 @@ class Inherited(Record):
 
     `trees` are bind sources (a step's `where` + `target` -> detached mount) and `root` the root, where the ids of
     a user namespace may not open them; `log` is where --debug writes, `joins` the open files of namespaces to
-    join. -1 and empty where not needed.
+    join, `keyring` the name of the session keyring to make. -1 and empty where not needed.
     """
 
     start_fifo: int
@@ -56,6 +56,7 @@ class Inherited(Record):
     log: int = -1
     joins: dict[str, int] = {}
     seccomp: tuple[bytes, int] | None = None
+    keyring: str = ""
 
 
 def load_for(plan: Plan) -> None:
@@ -64,6 +65,8 @@ def load_for(plan: Plan) -> None:
         import pyrunc.container.console
     if any(isinstance(step, steps.MountFs) and step.copy_up for step in plan.before_pivot):
         import pyrunc.container.copyup
+    if plan.listener is not None:
+        import pyrunc.container.listener
     if plan.process is not None and plan.process.policies:
         import pyrunc.container.policies  # noqa: F401
 
@@ -141,8 +144,8 @@ def _enter_namespaces(plan: Plan, channel: Channel, inherited: Inherited) -> Non
         set_dumpable(False)
         set_pdeathsig(flags.SIGNALS["SIGKILL"])
     namespaces.unshare_in_child(plan.namespaces)
-    if plan.session_keyring:
-        join_keyring(plan.id, plan.process.policies if plan.process else (), True)
+    if inherited.keyring:
+        join_keyring(inherited.keyring, plan.process.policies if plan.process else (), True)
 
 
 def _fill_root(plan: Plan, channel: Channel, inherited: Inherited, say: Callable[[str], None]) -> Root:
@@ -240,8 +243,9 @@ def _load_listened(plan: Plan, channel: Channel, inherited: Inherited) -> int:
     if plan.listener is None or plan.process is None or inherited.seccomp is None:
         return -1
     hide_descriptors(_passed_on(plan))
-    channel.say(sync.LOADING_FILTER)
-    return process.load_listened(plan.process, inherited.seccomp)
+    from pyrunc.container import listener  # see load_for
+
+    return listener.load(plan.process, inherited.seccomp, channel, plan.listener.brought)
 
 
 def _has_policies(plan: Plan) -> bool:

@@ -57,7 +57,7 @@ def mount_fs(step: MountFs, root: Root) -> None:
         if step.copy_up:
             from pyrunc.container import copyup  # see init.load_for
 
-            copyup.copy_tree(target, tree)
+            copyup.copy_tree(target, tree, *step.copy_as)
         if step.label:
             # A detached mount has no other name; by its descriptor no link can be in the way.
             posix.setxattr(f"/proc/self/fd/{tree}", "security.selinux", step.label.encode("utf-8", "surrogateescape"))

@@ -47,8 +47,11 @@ def _cannot(step: JoinNamespace, err: OSError) -> StepError:
     return StepError(f"{step.where}: cannot {step.describe()}: {reason(err)}")
 
 
-def become_root(maps: IdMaps | None, process: Process | None) -> None:
-    """Take the ids that own the container's files: 0 inside, or the process's own where 0 is not mapped."""
+def become_root(maps: IdMaps | None, process: Process | None, setgroups: bool | None = None) -> None:
+    """Take the ids that own the container's files: 0 inside, or the process's own where 0 is not mapped.
+
+    `setgroups` says whether the user namespace allows that call, for who has no /proc to look at any more.
+    """
     uid = gid = 0
     if maps is not None and process is not None:
         uid = 0 if _maps(maps, 0) else process.uid
@@ -58,7 +61,7 @@ def become_root(maps: IdMaps | None, process: Process | None) -> None:
         set_groups(())
     except PermissionError:
         # user_namespaces(7): where setgroups is denied (an ordinary user's map) the caller's groups stay.
-        if _setgroups_allowed():
+        if setgroups_allowed("self") if setgroups is None else setgroups:
             raise
     except OSError as err:
         raise StepError(f".linux.uidMappings: cannot become {uid}:{gid} inside: {reason(err)}") from err
@@ -68,8 +71,9 @@ def _maps(maps: IdMaps, uid: int) -> bool:
     return any(line.inside <= uid < line.inside + line.size for line in maps.uids)
 
 
-def _setgroups_allowed() -> bool:
-    fd = posix.open("/proc/self/setgroups", posix.O_RDONLY | posix.O_CLOEXEC)
+def setgroups_allowed(pid: int | str) -> bool:
+    """Tell whether setgroups(2) is allowed in a process's user namespace (user_namespaces(7)). Raises OSError."""
+    fd = posix.open(f"/proc/{pid}/setgroups", posix.O_RDONLY | posix.O_CLOEXEC)
     try:
         return posix.read(fd, 16).strip() == b"allow"
     finally:

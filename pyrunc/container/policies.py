@@ -70,16 +70,17 @@ def set_label(step: SetLabel, proc: int) -> None:
         posix.close(attributes)
 
 
-def label_keys(steps: tuple[Step, ...], on: bool) -> None:
+def label_keys(steps: tuple[Step, ...], on: bool, known: int = -1) -> None:
     """Give the session keyring the program's SELinux label, or it could not use its own keys.
 
-    Raises OSError.
+    `known` is a private procfs, -1 where one is to be opened. Raises OSError.
     """
     for step in steps:
         if isinstance(step, SetLabel) and step.module == "selinux":
-            proc = procfs.open_private()
+            proc = procfs.open_private() if known < 0 else known
             attributes = labels.open_attributes(proc)
-            posix.close(proc)
+            if known < 0:
+                posix.close(proc)
             try:
                 labels.set_selinux_key(attributes, step.label if on else "")
             finally:

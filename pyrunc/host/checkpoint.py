@@ -58,10 +58,11 @@ def checkpoint(entry: Entry, wanted: Checkpoint, warn: Callable[[str], None]) ->
         raise StatusError(f"cannot checkpoint container {entry.id} that is {status}", "it has to run")
     _check(wanted)
     plan = _plan(entry, state)
-    external.check_namespaces(plan)
+    external.check(plan)
     with Images(wanted.options, "dump.log", make=True) as images:
         _check_parent(wanted, images)
-        criu = Criu(Launch(images.log, terminal=wanted.options.shell_job))
+        keep = (images.directory, images.work, *((wanted.status_fd,) if wanted.status_fd >= 0 else ()))
+        criu = Criu(Launch(images.log, terminal=wanted.options.shell_job, keep=keep))
         try:
             _check_criu(criu, wanted)
             if wanted.pre_dump:

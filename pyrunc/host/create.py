@@ -99,7 +99,7 @@ def create(
         root = child.open_root(plan, facts)
         trees = child.open_trees(plan, facts, joins)
         channels = Channels(*sync.channel())
-        inherited = Inherited(*entry.make_fifos(), root, trees, order.log, joins, filter_)
+        inherited = Inherited(*entry.make_fifos(), root, trees, order.log, joins, filter_, state.session_keyring)
         cgroup_fd = _make_cgroup_before(plan)
         load_for(plan)
         gc.freeze()  # what is there at the fork is shared; collecting in the child would copy it
@@ -188,7 +188,8 @@ def intentions(plan: Plan) -> State:
         freezer=cgroups.freezer_file(plan.cgroup),
         host_mounts=plan.rootfs.entry == "chroot",
         private_pids="pid" in plan.namespaces.names,
-        session_keyring=plan.session_keyring,
+        # Not by the id alone: a keyring outlives its container for a while, and others may have one of that name.
+        session_keyring=f"_ses.{plan.id}.{posix.urandom(8).hex()}" if plan.session_keyring else "",
     )
 
 

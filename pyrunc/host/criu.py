@@ -8,8 +8,9 @@
     NOTIFY notify_success              ───────>
                                        <─────── the same type again: success, or why not
 
-criu opens what a request names by a number of ours in /proc/OUR PID/fd; inherit_fd alone means its own. Should we
-die, it finds nobody to notify, undoes what it has begun, and ends.
+criu opens what a request names by a number in /proc/PID/fd of whoever made its socket. So it makes that itself, and
+sends us the other end: then what it opens is in its own mount namespace, where it may mount on it. Should we die, it
+finds nobody to notify, undoes what it has begun, and ends.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from pyrunc.errors import PyruncError, StepError, reason
 from pyrunc.host.protobuf import decode, encode
 from pyrunc.kernel import flags, mounts
 from pyrunc.kernel.namespaces import clone3, unshare
-from pyrunc.kernel.processes import close_range, reset_signals
+from pyrunc.kernel.paths import real_path_of
+from pyrunc.kernel.processes import close_range, join_session_keyring, reset_signals
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
@@ -101,7 +103,9 @@ class Launch(Record):
     `log` is the path of the log that it is going to write. With `terminal` it stays in our session, whose terminal a
     shell job shares. `cgroup` is a v2 cgroup for it to be born in, `tasks` are files of v1 cgroups for it to join.
     `rootfs` is bound at `root` in a mount namespace of its own, so that nothing of that is ever seen on the host.
-    `keep` are descriptors that it inherits.
+    The container's root is a copy of that mount: with `readonly`, which criu does not bring back, it is so from here.
+    `keep` are descriptors that it inherits, of which `directories` are opened anew in that mount namespace. `keyring`
+    is the name of a session keyring, which the container then has from it: else that would be the caller's.
     """
 
     log: str
@@ -110,7 +114,10 @@ class Launch(Record):
     tasks: tuple[int, ...] = ()
     rootfs: str = ""
     root: str = ""
+    readonly: bool = False
     keep: tuple[int, ...] = ()
+    directories: tuple[int, ...] = ()
+    keyring: str = ""
 
 
 def find_criu() -> str:
@@ -138,9 +145,13 @@ class Criu:
         except OSError as err:
             raise StepError(f"cannot start criu: {reason(err)}") from err
         if self.pid == 0:
-            _become(program, theirs.fileno(), self._output, launch)
+            _become(program, theirs, self._output, launch)
         posix.close(pidfd)
         theirs.close()
+        _, fds = self._receive()
+        if fds:  # else it has ended, as the first request finds out
+            self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fds[0])
+            ours.close()
 
     def check_version(self) -> None:
         """Raise StepError for a criu that is too old, or that cannot do its work on this kernel."""
@@ -212,10 +223,9 @@ class Criu:
 
     def _failed(self, said: str) -> StepError:
         """Say why: by the first error in its log, or by what it printed if it did not come as far as that."""
-        logged = first_error(_read(self._log))
-        hint = f"see {self._log}" if logged else ""
-        why = logged or first_error(self._printed()) or said or "it died"
-        return StepError(f"criu failed: {why}", hint)
+        log = _read(self._log)
+        why = first_error(log) or first_error(self._printed()) or said or "it died"
+        return StepError(f"criu failed: {why}", f"see {self._log}" if log else "")
 
     def _printed(self) -> str:
         return posix.pread(self._output, _LONGEST, 0).decode("utf-8", "replace")
@@ -249,23 +259,28 @@ def first_error(text: str) -> str:
     return ""
 
 
-def _become(program: str, socket: int, output: int, launch: Launch) -> NoReturn:
+def _become(program: str, channel: _socket.socket, output: int, launch: Launch) -> NoReturn:
     """Turn this child into criu. Never returns and never raises: what goes wrong is left in `output`."""
     try:
         join_cgroups(launch.tasks)
+        if launch.keyring:
+            join_session_keyring(launch.keyring)
         if launch.rootfs:
-            _show_root(launch.rootfs, launch.root)
+            _show_root(launch)
         if not launch.terminal:
             # A Ctrl-C is for us: criu would be gone with the container still frozen.
             posix.setsid()
             posix.dup2(posix.open("/dev/null", posix.O_RDONLY), 0)
         for fd in (1, 2):
             posix.dup2(output, fd)
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _struct.pack("i", theirs.fileno()))
+        channel.sendmsg([b"socket"], [rights], _socket.MSG_NOSIGNAL)
         close_range(3, flags=flags.CLOSE_RANGE_CLOEXEC)
-        for fd in (socket, *launch.keep):
+        for fd in (ours.fileno(), *launch.keep):
             posix.set_inheritable(fd, True)
         reset_signals()
-        posix.execve(program, (program, "swrk", str(socket)), posix.environ)
+        posix.execve(program, (program, "swrk", str(ours.fileno())), posix.environ)
     except PyruncError as err:
         posix.write(output, f"Error (pyrunc): {err}\n".encode())
     except BaseException as err:  # noqa: BLE001 - whatever it is, it must not run on as a copy of the host side
@@ -274,14 +289,18 @@ def _become(program: str, socket: int, output: int, launch: Launch) -> NoReturn:
     posix._exit(127)
 
 
-def _show_root(rootfs: str, root: str) -> None:
+def _show_root(launch: Launch) -> None:
     """Bind the root of the container where criu wants it: at a mount point with nothing mounted over its parent."""
     unshare(flags.CLONE_NEWNS)
     top = posix.open("/", posix.O_PATH | posix.O_DIRECTORY)
     # What is mounted on the host still comes in; nothing of ours goes out.
     mounts.set_attributes(top, propagation=flags.MS_SLAVE, recursive=True)
-    target = posix.open(root, posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW)
-    mounts.move_mount(mounts.open_tree(rootfs, recursive=True), target)
+    tree = mounts.open_tree(launch.rootfs, recursive=True)
+    if launch.readonly:
+        mounts.set_attributes(tree, set=flags.MOUNT_ATTR_RDONLY)
+    mounts.move_mount(tree, posix.open(launch.root, posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW))
+    for fd in launch.directories:
+        posix.dup2(posix.open(real_path_of(fd), posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW), fd)
 
 
 def _read(path: str) -> str:

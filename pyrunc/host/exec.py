@@ -13,7 +13,8 @@ from pyrunc import sync
 from pyrunc.cgroups import entering as cgroups
 from pyrunc.cgroups.layout import open_tasks
 from pyrunc.container.enter import Handed, enter, load_for
-from pyrunc.errors import StatusError, StepError, SyncError, reason
+from pyrunc.container.namespaces import setgroups_allowed
+from pyrunc.errors import CgroupError, StatusError, StepError, SyncError, reason
 from pyrunc.host.facts import look
 from pyrunc.host.pid_file import write_pid_file
 from pyrunc.host.seccomp import compile_for
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _PID_BYTES = 32
 _SIGKILL = 9
+_EXITED = 1  # CLD_EXITED of waitid(2)
 _OPEN_ROOT = posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
 _BUSY = (16, 95)  # EBUSY, EOPNOTSUPP: cgroup-v2.rst, "No Internal Process Constraint", "Threads"
 
@@ -120,6 +122,7 @@ def start(
     """
     load_for(target.plan)
     ours, theirs = sync.channel()
+    stage = 0
     try:
         reader, stage = _start_stage(order, target, theirs, say)
         theirs.close()
@@ -140,6 +143,8 @@ def start(
     finally:
         theirs.close()
         ours.close()
+        if stage:
+            posix.waitpid(stage, 0)  # only now: what is left of it need not be waited for before the program runs
     return started
 
 
@@ -172,6 +177,7 @@ def _open(order: Order, target: Target, fds: list[int]) -> Handed:
             root = posix.open(f"/proc/{state.pid}/root", _OPEN_ROOT)
             fds.append(root)
         joined = foreign(state.pid)
+        setgroups = setgroups_allowed(state.pid)
     except (ProcessLookupError, FileNotFoundError) as err:
         raise StatusError(f"cannot exec in container {state.id} that has ended just now") from err
     except OSError as err:
@@ -179,6 +185,7 @@ def _open(order: Order, target: Target, fds: list[int]) -> Handed:
     tasks = open_tasks(target.entrance.tasks)
     fds += tasks
     return Handed(
+        host=posix.getpid(),
         init=init,
         init_pid=state.pid,
         namespaces=joined & ~(flags.CLONE_NEWNS if state.host_mounts else 0),
@@ -186,6 +193,7 @@ def _open(order: Order, target: Target, fds: list[int]) -> Handed:
         root=root,
         tasks=tasks,
         keyring=state.session_keyring,
+        setgroups=setgroups,
         seccomp=target.seccomp,
         log=order.log,
     )
@@ -252,9 +260,10 @@ def _await_birth(ours: Channel, reader: int, stage: int) -> Started:
     """Wait until the program's process is there. Raises what the first process said, or how it died."""
     said = posix.read(reader, _PID_BYTES)
     posix.close(reader)
-    _, ended = posix.waitpid(stage, 0)
     if said:
         return Started(int(said), posix.pidfd_open(int(said)), -1)
+    died = posix.waitid(posix.P_PID, stage, posix.WEXITED | posix.WNOWAIT)
+    ended = died.si_status if died and died.si_code == _EXITED else -(died.si_status if died else 0)
     try:
         ours.expect(sync.READY)
     except SyncError as err:
@@ -262,8 +271,7 @@ def _await_birth(ours: Channel, reader: int, stage: int) -> Started:
     raise _death(ended)
 
 
-def _death(ended: int) -> StepError:
-    code = posix.waitstatus_to_exitcode(ended)
+def _death(code: int) -> StepError:
     how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
     hint = "the container was killed, or has no memory left" if code == -_SIGKILL else ""
     return StepError(f"the process that enters the container ended {how}", hint)
@@ -280,7 +288,19 @@ def _attend(target: Target, pid: int, ours: Channel) -> None:
         from pyrunc.host.policies import set_scheduler
 
         set_scheduler(plan.late_scheduler, pid)
-    cgroups.add(target.entrance.late, pid)
+    _add_late(target, pid)
+
+
+def _add_late(target: Target, pid: int) -> None:
+    """Move the program's process; from a user's session into what is delegated to him only systemd can."""
+    try:
+        cgroups.add(target.entrance.late, pid)
+    except CgroupError:
+        if not target.state.unit or posix.geteuid() == 0:
+            raise
+        from pyrunc.host.scope import attach
+
+        attach(target.state.unit, pid)
 
 
 def _send_listener(listener: SendListener, state: State, pid: int, ours: Channel) -> None:
@@ -317,7 +337,7 @@ def _undo(started: Started, cause: BaseException) -> None:
     if started.console >= 0:
         posix.close(started.console)
     if isinstance(cause, SyncError):
-        raise _death(ended) from cause
+        raise _death(posix.waitstatus_to_exitcode(ended)) from cause
 
 
 def run(order: Order, target: Target, say: Callable[[str], None]) -> int:

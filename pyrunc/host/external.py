@@ -6,7 +6,9 @@ import posix
 
 from pyrunc.errors import StepError, reason
 from pyrunc.kernel import paths
+from pyrunc.kernel.procfs import mountinfo, own_mounts
 from pyrunc.plan.steps import BindDevice, MaskPath, MountBind, MountFs
+from pyrunc.plan.steps_process import Landlock, MakeCoreCookie, SetIoPriority, SetMemoryPolicy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,10 +45,19 @@ def dumped_mounts(plan: Plan, pid: int) -> list[tuple[str, str]]:
     """
     root = paths.open_root(f"/proc/{pid}/root")
     try:
-        found = (_real(root, destination, source) for destination, source in external_mounts(plan))
-        return [(real, real) for real in found if real]
+        real = [_real(root, destination, source) for destination, source in external_mounts(plan)]
+        trees = [_real(root, step.target, step.source) for step in _recursive(plan)]
+        own = {_real(root, step.target, "") for step in plan.before_pivot if isinstance(step, MountFs)}
     finally:
         posix.close(root)
+    # What is mounted below a source came along with it, and is no more the container's than the source is.
+    points = {mount.mount_point for mount in mountinfo(_read(f"/proc/{pid}/mountinfo"))} - own
+    below = {point for point in points for tree in trees if tree and point.startswith(f"{tree.rstrip('/')}/")}
+    return [(name, name) for name in sorted({*real, *below} - {""})]
+
+
+def _recursive(plan: Plan) -> Iterator[MountBind]:
+    return (step for step in plan.before_pivot if isinstance(step, MountBind) and step.recursive)
 
 
 def _real(root: int, destination: str, source: str) -> str:
@@ -72,12 +83,32 @@ def restored_mounts(plan: Plan) -> list[tuple[str, str]]:
     try:
         top = paths.real_path_of(root)
         named: dict[str, str] = {}
-        for destination, source in external_mounts(plan):
+        for destination, source in (*_below_sources(plan), *external_mounts(plan)):
             for name in (_plain(destination), _reached(root, top, _plain(destination))):
                 named[name] = source
         return list(named.items())
     finally:
         posix.close(root)
+
+
+def _below_sources(plan: Plan) -> Iterator[tuple[str, str]]:
+    points = [mount.mount_point for mount in own_mounts()]
+    for step in _recursive(plan):
+        source = _where(step)
+        for point in points:
+            if point.startswith(f"{source}/"):
+                yield step.target + point.removeprefix(source), point
+
+
+def _where(step: MountBind) -> str:
+    try:
+        fd = posix.open(step.source, posix.O_PATH | posix.O_CLOEXEC)
+    except OSError as err:
+        raise StepError(f"{step.where}: cannot {step.describe()}: {reason(err)}") from err
+    try:
+        return paths.real_path_of(fd)
+    finally:
+        posix.close(fd)
 
 
 def _plain(path: str) -> str:
@@ -124,13 +155,26 @@ def _make_mount_point(root: int, target: str, step: MountFs | MountBind | BindDe
         raise StepError(f"{step.where}: cannot {step.describe()}: {reason(err)}") from err
 
 
-def check_namespaces(plan: Plan) -> None:
+def check(plan: Plan) -> None:
     """Refuse what criu cannot put back: better before there are images that nobody can use. Raises StepError."""
     if plan.rootfs.entry == "chroot":
         raise StepError(".linux.namespaces: a container without a mount namespace cannot be checkpointed")
     for step in plan.namespaces.join:
         if step.kind not in _HANDED_IN and step.kind not in _JOINED_AGAIN:
             raise StepError(f"{step.where}: a container in a joined {step.kind} namespace cannot be checkpointed")
+    if plan.listener is not None:
+        raise StepError(".linux.seccomp.listenerPath: a container with a seccomp agent cannot be checkpointed")
+    for each in plan.process.policies if plan.process else ():
+        if isinstance(each, Landlock | MakeCoreCookie):
+            # It would go on, and without a word be less confined than before.
+            raise StepError(f"{each.where}: criu cannot {each.describe()} again: it cannot be checkpointed")
+
+
+def lost(plan: Plan) -> Iterator[str]:
+    """Say what criu does not bring back, and nobody has to fear the loss of."""
+    for step in plan.process.policies if plan.process else ():
+        if isinstance(step, SetIoPriority | SetMemoryPolicy):
+            yield f"{step.where}: is not restored: criu cannot {step.describe()} again"
 
 
 def dumped_namespaces(joins: tuple[JoinNamespace, ...], pid: int) -> list[str]:

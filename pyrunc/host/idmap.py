@@ -7,20 +7,24 @@ and has to give up setgroups(2) for it; longer maps are written by newuidmap(1) 
 
 from __future__ import annotations
 
+import errno
 import posix
 
 from pyrunc.errors import StepError, reason
 from pyrunc.kernel.flags import CLONE_NEWUSER
-from pyrunc.kernel.namespaces import clone3
+from pyrunc.kernel.namespaces import clone3, setns
 from pyrunc.kernel.processes import run_program
+from pyrunc.plan.steps import IdMap, IdMaps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from pyrunc.plan.facts import Facts
-    from pyrunc.plan.steps import IdMap, IdMaps
 
 # Fixed places: a PATH from the environment, or from an image, must not choose what runs with privileges.
 _HELPER_PLACES = ("/usr/bin", "/bin", "/usr/local/bin")
+_LONGEST_MAP = 1 << 16  # 340 lines of three numbers
 
 
 def write_id_maps(pid: int, maps: IdMaps, facts: Facts) -> None:
@@ -48,6 +52,46 @@ def user_namespace_with(maps: IdMaps, facts: Facts) -> int:
         for fd in (reader, writer, pidfd):
             posix.close(fd)
         posix.waitpid(pid, 0)
+
+
+def maps_of(namespace: int) -> IdMaps:
+    """Return the maps of a user namespace, as we see its ids outside. Raises OSError.
+
+    Only the /proc files of a process in it have them: so one goes there for a moment.
+    """
+    there, arrived = posix.pipe2(posix.O_CLOEXEC)
+    may_end, end = posix.pipe2(posix.O_CLOEXEC)
+    pid, pidfd = clone3(0)
+    if pid == 0:
+        _visit(namespace, arrived, may_end, end)
+    posix.close(arrived)
+    try:
+        if not posix.read(there, 1):
+            raise OSError(errno.EPERM, "the user namespace cannot be entered")
+        return IdMaps(_read(pid, "uid_map"), _read(pid, "gid_map"))
+    finally:
+        for fd in (there, may_end, end, pidfd):
+            posix.close(fd)
+        posix.waitpid(pid, 0)
+
+
+def _visit(namespace: int, arrived: int, may_end: int, end: int) -> NoReturn:
+    try:
+        posix.close(end)
+        setns(namespace, CLONE_NEWUSER)
+        posix.write(arrived, b".")
+        posix.read(may_end, 1)  # until the parent has what it wants, or is dead
+    finally:
+        posix._exit(0)
+
+
+def _read(pid: int, file: str) -> tuple[IdMap, ...]:
+    fd = posix.open(f"/proc/{pid}/{file}", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        lines = posix.read(fd, _LONGEST_MAP).decode().splitlines()
+    finally:
+        posix.close(fd)
+    return tuple(IdMap(*map(int, line.split())) for line in lines)
 
 
 def _map_as_user(pid: int, kind: str, lines: tuple[IdMap, ...], own: int) -> None:

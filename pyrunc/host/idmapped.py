@@ -12,8 +12,7 @@ import posix
 
 from pyrunc.errors import StepError, reason
 from pyrunc.kernel import flags, mounts
-from pyrunc.kernel.capabilities import get_sets, set_sets
-from pyrunc.kernel.credentials import set_filesystem_ids
+from pyrunc.kernel.credentials import FilesystemUser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,34 +70,30 @@ def _overlay(step: MountFs, joins: dict[str, int], facts: Facts) -> int:
             common = _common_parent(*writable.values())
             base = mapped(common)
             options += [f"{key}={base}/{path[len(common) :].lstrip('/')}" for key, path in writable.items()]
-        with Mounter(step.idmap):
+        with _mounter(_known(step.idmap, joins)):
             return mounts.new_filesystem(step.fstype, step.source, tuple(options), step.attributes.set)
     finally:
         for fd in layers:
             posix.close(fd)
 
 
-class Mounter:
-    """Be a user that the layers know, with all our capabilities: overlayfs writes to them as whoever mounted it.
+def _known(maps: IdMaps | None, joins: dict[str, int]) -> IdMaps | None:
+    """Return the maps; those of a user namespace that is joined are not in the plan."""
+    if maps is None or maps.uids:
+        return maps
+    from pyrunc.host.idmap import maps_of
+
+    return maps_of(joins["user"])
+
+
+def _mounter(maps: IdMaps | None) -> FilesystemUser:
+    """Return a user that the layers know: overlayfs writes to them as whoever mounted it.
 
     A user without an id in a mapped layer can make nothing there (EOVERFLOW), and the overlay would be read-only.
     """
-
-    def __init__(self, maps: IdMaps | None) -> None:
-        self._uid = maps.uids[0].outside if maps is not None and maps.uids else 0
-        self._gid = maps.gids[0].outside if maps is not None and maps.gids else 0
-        self._sets = get_sets()
-
-    def __enter__(self) -> None:
-        set_filesystem_ids(self._uid, self._gid)
-        self._raise()  # setfsuid(2) takes the capabilities over files away
-
-    def __exit__(self, *_: object) -> None:
-        set_filesystem_ids(0, 0)
-        self._raise()
-
-    def _raise(self) -> None:
-        set_sets(self._sets.effective, self._sets.permitted, self._sets.inheritable)
+    uid = maps.uids[0].outside if maps is not None and maps.uids else 0
+    gid = maps.gids[0].outside if maps is not None and maps.gids else 0
+    return FilesystemUser(uid, gid)
 
 
 def _common_parent(*paths: str) -> str:

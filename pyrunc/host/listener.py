@@ -1,8 +1,9 @@
 """Take the listener of the init's seccomp filter and hand it to the agent (config-linux.md, "Seccomp Notify").
 
 From the moment the filter is loaded any system call of the init may stop until the agent has answered, so the init
-says beforehand that it is going to load it and we look for ourselves: the listener is among its descriptors. Our own
-copy is closed at once. As long as it were open, an agent that died would leave the container hanging.
+says beforehand that it is going to load it and we look for ourselves: the listener is among its descriptors. Where we
+have no right to look, as an ordinary user, it is brought (container/listener.py). Our own copy is closed at once. As
+long as it were open, an agent that died would leave the container hanging.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import select
 from pyrunc.errors import StepError, reason
 from pyrunc.jsontext import dump, parse
 from pyrunc.kernel.processes import pidfd_getfd
-from pyrunc.sync import LOADING_FILTER
+from pyrunc.sync import LISTENER, LOADING_FILTER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def send_listener(step: SendListener, pid: int, state: str, channel: Channel) ->
 
     Raises StepError, or what the init says went wrong.
     """
-    listener = _take(pid, channel)
+    listener = channel.expect(LISTENER)[0] if step.brought else _take(pid, channel)
     try:
         _send(step, _document(step, pid, state), listener)
     finally:

@@ -79,8 +79,8 @@ def restore(wanted: Restore, say: Callable[[str], None], warn: Callable[[str], N
     facts, driver = look_for(order)
     plan = make_plan(parse(text, file), order.request, facts)
     check(plan, order)
-    external.check_namespaces(plan)
-    for warning in plan.warnings:
+    external.check(plan)
+    for warning in (*plan.warnings, *external.lost(plan)):
         warn(warning)
     groups = look_at_resctrl(plan)
     state = all_intentions(plan, groups, driver)
@@ -158,7 +158,16 @@ def _restore(
     roomy, memory_limits, restoring.pids_limits = with_room_for_criu(plan.cgroup)
     root = f"{entry.root}/{entry.id}/{CRIU_ROOT}"
     posix.mkdir(CRIU_ROOT, 0o700, dir_fd=entry.directory)
-    launch = Launch(images.log, wanted.options.shell_job, -1, (), plan.rootfs.path, root, tuple(fd for _, fd in handed))
+    launch = Launch(
+        images.log,
+        wanted.options.shell_job,
+        rootfs=plan.rootfs.path,
+        root=root,
+        readonly=plan.rootfs.readonly,
+        keep=(*(fd for _, fd in handed), images.directory, images.work),
+        directories=(images.directory, images.work),
+        keyring=f"_ses.{plan.id}" if plan.session_keyring else "",
+    )
     criu = _start(launch, restoring, roomy)
     try:
         criu.check_version()

@@ -65,11 +65,12 @@ class Driver:
         creation.create(plan, pid)
 
     def settle(self, plan: CgroupPlan) -> None:
-        """Set a memory limit that would have been too low for the inside while it was at work."""
+        """Set a memory limit that would have been too low for the inside while it was at work; systemd is done."""
         scope = self._scope(plan)
         if scope.late_writes:
             self._manager.update(scope.unit, scope.late)
             creation.apply(scope.late_writes)
+        self._manager.close()
 
     def _scope(self, plan: CgroupPlan) -> Scope:
         """Return the scope with a description that no other container has: an id is taken once in each root."""
@@ -95,14 +96,15 @@ def _check_place(scope: Scope, pid: int) -> None:
 
 def is_ours(unit: dict[str, str]) -> bool:
     """Tell whether what a scope's cgroup holds is ours: no unit of the name is somebody else's. Raises CgroupError."""
-    return _reopen(unit).description(unit["name"]) in ("", unit["description"])
+    with _reopen(unit) as manager:
+        return manager.description(unit["name"]) in ("", unit["description"])
 
 
 def release(unit: dict[str, str]) -> None:
     """Stop a container's scope, if it is there and ours. Raises CgroupError."""
-    manager = _reopen(unit)
-    if manager.description(unit["name"]) == unit["description"]:
-        manager.stop(unit["name"])
+    with _reopen(unit) as manager:
+        if manager.description(unit["name"]) == unit["description"]:
+            manager.stop(unit["name"])
 
 
 def update(unit: dict[str, str], plan: CgroupPlan) -> None:
@@ -112,18 +114,19 @@ def update(unit: dict[str, str], plan: CgroupPlan) -> None:
     """
     from pyrunc.plan.cgroups_properties import device_properties, resource_properties
 
-    manager = _reopen(unit)
-    version = manager.systemd.version
     fixed = ("OOMPolicy",)  # can be said only when a scope is made
-    wanted = [each for each in resource_properties(plan.writes, version) if each[0] not in fixed]
-    properties = (*wanted, *device_properties(plan, version))
-    if properties:
-        manager.update(unit["name"], properties)
+    with _reopen(unit) as manager:
+        version = manager.systemd.version
+        wanted = [each for each in resource_properties(plan.writes, version) if each[0] not in fixed]
+        properties = (*wanted, *device_properties(plan, version))
+        if properties:
+            manager.update(unit["name"], properties)
 
 
 def attach(unit: dict[str, str], pid: int) -> None:
     """Put one more process into a container's scope, where we may not do it ourselves. Raises CgroupError."""
-    _reopen(unit).attach(unit["name"], pid)
+    with _reopen(unit) as manager:
+        manager.attach(unit["name"], pid)
 
 
 def _reopen(unit: dict[str, str]) -> systemd.Manager:

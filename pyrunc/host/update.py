@@ -6,6 +6,7 @@ anywhere undoes them, the last first.
 
 from __future__ import annotations
 
+from pyrunc.cgroups.control import guard
 from pyrunc.cgroups.creation import apply
 from pyrunc.cgroups.update import read_old, read_present, undoing
 from pyrunc.errors import PyruncError, StateError, StepError
@@ -69,6 +70,8 @@ def update(entry: Entry, resources: Resources, rdt: IntelRdt | None = None) -> N
 
 def _plan(entry: Entry, state: State, resources: Resources, rdt: IntelRdt | None) -> Change:
     facts = look()
+    for leaf in state.cgroup_leaves:
+        guard(leaf, facts.layout)
     present = read_present(state.cgroup_leaves, PRESENT)
     entries, resources = resources.devices, resources.but(devices=())
     limits = plan_update(complete(resources, present), state.cgroup_leaves, facts.layout)

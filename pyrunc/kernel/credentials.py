@@ -39,6 +39,29 @@ def set_filesystem_ids(uid: int, gid: int) -> None:
             raise OSError(errno.EPERM, f"{name} to {number} was refused")
 
 
+class FilesystemUser:
+    """Another user to filesystems for as long as the `with` lasts, with all the capabilities that we have."""
+
+    def __init__(self, uid: int, gid: int) -> None:
+        from pyrunc.kernel.capabilities import get_sets
+
+        self._uid, self._gid = uid, gid
+        self._sets = get_sets()
+
+    def __enter__(self) -> None:
+        set_filesystem_ids(self._uid, self._gid)
+        self._raise()  # setfsuid(2) takes the capabilities over files away
+
+    def __exit__(self, *_: object) -> None:
+        set_filesystem_ids(0, 0)
+        self._raise()
+
+    def _raise(self) -> None:
+        from pyrunc.kernel.capabilities import set_sets
+
+        set_sets(self._sets.effective, self._sets.permitted, self._sets.inheritable)
+
+
 def set_umask(mask: int) -> int:
     """umask(2); returns the one before."""
     return posix.umask(mask)

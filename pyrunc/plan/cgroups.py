@@ -55,7 +55,7 @@ def plan_cgroup(
     path = spec.linux.cgroups_path if spec.linux else None
     resources = spec.linux.resources if spec.linux else None
     leaves = {
-        each.mount: _seen(each, place) if place else _leaf(each, path or "", container_id)
+        each.mount: seen(each, place) if place else _leaf(each, path or "", container_id)
         for each in layout.hierarchies
     }
     draft = _Draft(layout, leaves)
@@ -211,7 +211,7 @@ def _path_problems(path: str) -> Iterator[SpecError]:
         yield SpecError(where, "names the root of the hierarchy, which holds the host's processes")
 
 
-def _seen(hierarchy: Hierarchy, place: str) -> str:
+def seen(hierarchy: Hierarchy, place: str) -> str:
     """Return the directory of a cgroup, of which in a container of our own we may see only the last parts."""
     return hierarchy.mount + place.removeprefix(hierarchy.root.rstrip("/"))
 

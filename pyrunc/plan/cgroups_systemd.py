@@ -8,10 +8,10 @@ knows, so that they are still there after it has set up its units anew (`systemc
 from __future__ import annotations
 
 from pyrunc.errors import ConfigError, SpecError
-from pyrunc.plan.cgroups import plan_cgroup
+from pyrunc.plan.cgroups import plan_cgroup, seen
 from pyrunc.plan.cgroups_properties import device_properties, resource_properties
 from pyrunc.plan.gvariant import parse_variant
-from pyrunc.plan.steps_cgroups import Scope
+from pyrunc.plan.steps_cgroups import Directory, Scope
 from pyrunc.spec.read import member_path
 
 TYPE_CHECKING = False
@@ -69,7 +69,16 @@ def plan_scope(spec: Spec, container_id: str, facts: Facts) -> CgroupPlan:
         late_writes=tuple(each.but(usage="") for each in late),
     )
     owner = cgroup.owner if facts.euid == 0 else None
-    return cgroup.but(writes=wanted, small_memory=False, born_inside=False, owner=owner, scope=scope)
+    directories = _with_unified(cgroup, facts.layout, place)
+    changed = cgroup.but(directories=directories, writes=wanted, owner=owner, scope=scope)
+    return changed.but(small_memory=False, born_inside=False)
+
+
+def _with_unified(cgroup: CgroupPlan, layout: CgroupLayout, place: str) -> tuple[Directory, ...]:
+    """On a hybrid host systemd follows its units in v2, and makes the scope there in any case."""
+    if layout.unified is None or cgroup.unified is not None:
+        return cgroup.directories
+    return (*cgroup.directories, Directory(layout.unified, seen(layout.unified, place)))
 
 
 def _limits_memory(write: Write) -> bool:

@@ -80,7 +80,7 @@ def plan_exec(container_id: str, spec: Spec, request: ExecRequest, facts: Facts)
         final_cpus=_cpus(affinity.final) if affinity else None,
         late_scheduler=late,
         shares_core=shares,
-        listener=_listener(linux),
+        listener=_listener(linux, facts),
         warnings=warnings,
     )
 
@@ -163,9 +163,9 @@ def _cpus(text: str | None) -> tuple[int, ...] | None:
     return tuple(sorted({number for each in number_ranges(text) or () for number in each})) or None
 
 
-def _listener(linux: Linux) -> SendListener | None:
+def _listener(linux: Linux, facts: Facts) -> SendListener | None:
     if linux.seccomp is None:
         return None
     from pyrunc.plan.seccomp import plan_listener
 
-    return plan_listener(linux.seccomp)
+    return plan_listener(linux.seccomp, not facts.privileged)

@@ -62,7 +62,7 @@ def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
     no_devices: tuple[MoveNetDevice, ...] = ()
     mounts, late = _gather(problems, no_steps, lambda: _mounts(spec, linux, request, facts, cgroup))
     net_devices = _gather(problems, no_devices, lambda: _net_devices(linux))
-    listener = _gather(problems, None, lambda: _listener(spec, linux))
+    listener = _gather(problems, None, lambda: _listener(spec, linux, facts))
     if problems:
         raise ConfigError("config.json", tuple(problems))
     devices = plan_devices(linux.devices, spec.mounts, _in_user_namespace(linux, facts))
@@ -124,12 +124,12 @@ def _net_devices(linux: Linux) -> tuple[MoveNetDevice, ...]:
     return plan_net_devices(linux)
 
 
-def _listener(spec: Spec, linux: Linux) -> SendListener | None:
+def _listener(spec: Spec, linux: Linux, facts: Facts) -> SendListener | None:
     if linux.seccomp is None or spec.process is None:
         return None
     from pyrunc.plan.seccomp import plan_listener
 
-    return plan_listener(linux.seccomp)
+    return plan_listener(linux.seccomp, not facts.privileged)
 
 
 def _resctrl(linux: Linux, request: Request) -> JoinClos | None:

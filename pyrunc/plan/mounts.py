@@ -240,9 +240,12 @@ def _new_mount(mount: Mount, where: str, target: str, options: Options, place: P
         raise SpecError(f"{where}.options", "tmpcopyup needs a tmpfs")
     context, label = _context(mount.type, place.mount_label)
     words = (*superblock, *data, *context)
-    return MountFs(
+    step = MountFs(
         where, mount.type, source, target, words, options.attributes, copy_up, options.classic, label, idmap
     )
+    if copy_up and idmap is not None and idmap.uids and idmap.gids and not place.user_namespace:
+        return step.but(copy_as=(idmap.uids[0].outside, idmap.gids[0].outside))
+    return step
 
 
 def _context(fstype: str, label: str) -> tuple[tuple[str, ...], str]:

@@ -13,16 +13,20 @@ NOTIFY = "SCMP_ACT_NOTIFY"
 
 
 class SendListener(Step):
-    """Hand the filter's listener, with `metadata`, to the agent on the socket `path`."""
+    """Hand the filter's listener, with `metadata`, to the agent on the socket `path`.
+
+    `brought`: the inside has to bring it out, where we have no right to take it (container/listener.py).
+    """
 
     path: str
     metadata: str
+    brought: bool = False
 
     def describe(self) -> str:
         return f"send the seccomp listener to {self.path}"
 
 
-def plan_listener(seccomp: Seccomp) -> SendListener | None:
+def plan_listener(seccomp: Seccomp, brought: bool) -> SendListener | None:
     """Return where the listener goes; None for a profile without SCMP_ACT_NOTIFY, which has none.
 
     Raises ConfigError where nobody would answer: such calls would fail with ENOSYS.
@@ -33,4 +37,5 @@ def plan_listener(seccomp: Seccomp) -> SendListener | None:
         raise ConfigError(
             "config.json", (SpecError(".linux.seccomp.listenerPath", f"is required with {NOTIFY}"),)
         )
-    return SendListener(".linux.seccomp.listenerPath", seccomp.listener_path, seccomp.listener_metadata or "")
+    path, metadata = seccomp.listener_path, seccomp.listener_metadata or ""
+    return SendListener(".linux.seccomp.listenerPath", path, metadata, brought)

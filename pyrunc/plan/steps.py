@@ -71,6 +71,8 @@ class MountFs(Step):
     """SELinux context for the root of a filesystem that has no context option (mqueue)."""
     idmap: IdMaps | None = None
     """Show the files with other owners, as with MountBind."""
+    copy_as: tuple[int, int] = (0, 0)
+    """Whose uid and gid the copies are made with: in a tmpfs with mapped ids only of those can anything be."""
 
     def describe(self) -> str:
         return f"mount {self.fstype} on {self.target}"

@@ -64,7 +64,7 @@ class State(Record):
     resctrl_made: tuple[str, ...] = ()
     unit: dict[str, str] = {}
     """The systemd scope: its name, the bus and whose manager made it, and its description (host/scope.py)."""
-    session_keyring: bool = True
+    session_keyring: str = ""
     device_rules: tuple[str, ...] = ()
     """Those of the last update that changed them; else config.json's hold."""
 

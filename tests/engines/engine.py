@@ -33,9 +33,9 @@ class ImpossibleError(Exception):
 
 class Outcome(NamedTuple):
     """How an operation went: # Eats memory from when /go is there: by then the engine watches for an end of this kind.
-GREEDY = ("sh", "-c", "until [ -e /go ]; do sleep 0.05; done; x=a; while :; do x=$x$x$x$x; done")
+    GREEDY = ("sh", "-c", "until [ -e /go ]; do sleep 0.05; done; x=a; while :; do x=$x$x$x$x; done")
 
-PASSED, FAILED or IMPOSSIBLE, why, and how many seconds it took."""
+    PASSED, FAILED or IMPOSSIBLE, why, and how many seconds it took."""
 
     result: str
     why: str

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PAGE = DOCS / "engines.md"
 HEADING = "## What was tried\n"
 COMMAND = "sudo .venv/bin/python -m tests.engines --write-docs"
-LONGEST_REMARK = 160
+LONGEST_REMARK = 220
 
 
 class Row(NamedTuple):
@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
     def line(self) -> str:
         """The row in Markdown."""
-        remark = next((_remark(each) for each in (self.reference, self.ours) if each.result != PASSED), "")
+        remark = next((_remark(each) for each in (self.ours, self.reference) if each.result != PASSED), "")
         return f"| {self.operation} | {self.ours.result} | {self.reference.result} | {remark} |"
 
 
@@ -51,7 +51,7 @@ class Chapter(NamedTuple):
 def write(chapters: Iterable[Chapter], runtimes: dict[str, Path]) -> None:
     """Put these results in the place of the last ones."""
     guide = PAGE.read_text().partition(HEADING)[0]
-    PAGE.write_text(f"{guide}{HEADING}\n{_introduction(runtimes)}\n{''.join(map(_chapter, chapters))}")
+    PAGE.write_text(f"{guide}{HEADING}\n{_introduction(runtimes)}{''.join(map(_chapter, chapters))}")
 
 
 def _introduction(runtimes: dict[str, Path]) -> str:
@@ -80,9 +80,9 @@ def _chapter(chapter: Chapter) -> str:
 
 
 def _remark(outcome: Outcome) -> str:
-    """What went wrong, in the program's last words, without paths that are only this run's."""
+    """What went wrong, in the program's last words, without the paths and ids of this run."""
     words = re.sub(r"(/[\w.+-]+){2,}", lambda path: path[0].rpartition("/")[2], outcome.why)
-    words = re.sub(r"[0-9a-f]{16,}", "ID", words)
+    words = re.sub(r"\w*-?\b[0-9a-f]{8,}\b", "ID", words)
     said = re.search(r": exit \d+ (.*)", words)
     return (said[1] if said else words).replace("|", "\\|")[:LONGEST_REMARK].strip()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from tests.engines.station import ENGINES, OURS, REFERENCE, Station
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.engines.engine import Engine
+
 OPERATIONS = [
     pytest.param(engine, operation, id=f"{engine.name}: {title(operation)}".replace(" ", "-"))
     for engine in ENGINES
@@ -22,19 +25,40 @@ OPERATIONS = [
 ]
 
 
+class Stations:
+    """One engine at a time: the tests of an engine follow each other, and the next one's ends the last."""
+
+    def __init__(self, runtimes: dict[str, Path]) -> None:
+        self._runtimes = runtimes
+        self._open = contextlib.ExitStack()
+        self._station: Station | None = None
+
+    def of(self, engine: type[Engine]) -> Station:
+        """The engine, started."""
+        if self._station is None or self._station.engine is not engine:
+            self.close()
+            demand("root", "overlay", "busybox", "runc", *engine.needs)
+            self._station = self._open.enter_context(Station.open(engine, self._runtimes))
+        return self._station
+
+    def close(self) -> None:
+        """End what is open."""
+        self._station = None
+        self._open.close()
+
+
 @pytest.fixture(scope="module")
-def station(request: pytest.FixtureRequest, runtime: str) -> Iterator[Station]:
-    """The engine, started; pytest keeps the tests of one engine together."""
-    demand("root", "busybox", "runc", *request.param.needs)
-    reference = shutil.which("runc")
-    assert reference
-    with Station.open(request.param, {OURS: Path(runtime), REFERENCE: Path(reference)}) as made:
-        yield made
+def stations(runtime: str) -> Iterator[Stations]:
+    """The engines, with the runtime under test and runc."""
+    made = Stations({OURS: Path(runtime), REFERENCE: Path(shutil.which("runc") or "runc")})
+    yield made
+    made.close()
 
 
-@pytest.mark.parametrize(("station", "operation"), OPERATIONS, indirect=["station"], scope="module")
-def test_operation(station: Station, operation: Any) -> None:
+@pytest.mark.parametrize(("engine", "operation"), OPERATIONS)
+def test_operation(stations: Stations, engine: type[Engine], operation: Any) -> None:
     """runc is asked only when pyrunc cannot: then the engine, this host or pyrunc is to blame."""
+    station = stations.of(engine)
     ours = station.judge(OURS, operation)
     if ours.result == PASSED:
         return

@@ -114,7 +114,9 @@ def test_only_cli_picks_exit_codes() -> None:
 FORKERS = {
     "host/child.py",  # create's half that makes the init
     "host/exec.py",
+    "host/criu.py",  # posix_spawn neither enters a cgroup nor makes a mount namespace
     "host/idmap.py",  # a child that only holds a user namespace with its maps
+    "container/listener.py",  # who brings a seccomp listener to an ordinary user
     "container/init.py",
     "workers.py",
     "container/enter.py",  # exec's program is born in the pid namespace, which its maker cannot enter
@@ -126,11 +128,11 @@ def test_few_places_fork() -> None:
 
 
 def test_only_the_container_executes_the_users_program() -> None:
-    """Besides, sealing.py starts the interpreter anew; hooks go through posix_spawn in
-    kernel/processes.py.
+    """Besides, sealing.py starts the interpreter anew, and host/criu.py becomes criu; hooks go through posix_spawn
+    in kernel/processes.py.
     """
     executors = callers("execv", "execve", "execvp", "execvpe", "execl", "execlp", "fexecve", "execveat")
-    assert executors <= {"container/exec.py", "sealing.py"}
+    assert executors <= {"container/exec.py", "sealing.py", "host/criu.py"}
     assert callers("posix_spawn", "posix_spawnp", "fork_exec", "system", "popen", "Popen") <= {"kernel/processes.py"}
 
 

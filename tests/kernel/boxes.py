@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import posix
+import secrets
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +31,8 @@ T = TypeVar("T")
 MEGA = 1 << 20
 KMSG = (1, 11)
 NUMBERS = itertools.count()
+# Others may run the same tests at the same time, in pid namespaces where everybody is process 1.
+RUN = secrets.token_hex(4)
 
 LIKE_DOCKER = Resources(
     devices=(DeviceCgroup(False, access="rwm"), DeviceCgroup(True, "c", 1, 3, "rwm")),
@@ -86,7 +89,7 @@ class Made:
 
 
 def name() -> str:
-    return f"/pyrunc-test-{os.getpid()}-{next(NUMBERS)}"
+    return f"/pyrunc-test-{RUN}-{next(NUMBERS)}"
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import time
 import pytest
 
 from pyrunc import cgroups
-from pyrunc.cgroups.layout import read_layout
+from pyrunc.cgroups import entering
+from pyrunc.cgroups.layout import open_tasks, read_layout
 from pyrunc.kernel.namespaces import clone3
 from pyrunc.spec.resources import Memory, Pids, Resources
 from tests.kernel.boxes import MEGA, Made, alone, forever, name, status_of
@@ -130,7 +131,9 @@ def test_a_process_enters_an_existing_container() -> None:
         try:
             first = made.enter(forever)
             cgroup = made.cgroup
-            fds, directory = cgroup.entry_fds(), cgroup.open_directory()
+            chosen = entering.entrance(made.paths, {}, read_layout())
+            fds = open_tasks(chosen.tasks)
+            directory = entering.open_directory(chosen.unified) if chosen.unified else -1
             second, _ = clone3(0, directory)
             if second == 0:
                 for fd in fds:

@@ -18,7 +18,7 @@ from pyrunc.plan.steps_cgroups import DeviceRule, Directory, Write
 from pyrunc.spec.config import Root, Spec
 from pyrunc.spec.linux import Linux
 from pyrunc.spec.resources import DeviceCgroup, Resources
-from tests.kernel.boxes import KMSG, MEGA, Made, alone, forever, name, read, status_of
+from tests.kernel.boxes import KMSG, MEGA, RUN, Made, alone, forever, name, read, status_of
 
 pytestmark = pytest.mark.requires("root")
 
@@ -99,6 +99,19 @@ def test_v2_device_rules_are_replaced_while_other_programs_stay() -> None:
     assert seen == [([1, 1], 1), ([1, 0], 1), ([1, 1], 0), ([0, 0], 1), ([1, 1], 1), ([0, 0], 1)]
 
 
+def test_v2_rules_do_not_outlast_their_container_in_a_cgroup_that_stays() -> None:
+    made = Unified(name()).create()
+    seen = []
+    try:
+        for rules in ((), None, KMSG_TOO):
+            made.plan = made.plan.but(device_rules=rules)
+            cgroups.create(made.plan)
+            seen.append((opens(made), programs(made.paths[0])))
+    finally:
+        made.cgroup.remove()
+    assert seen == [([0, 0], 1), ([1, 1], 0), ([1, 1], 1)]
+
+
 def programs(path: str) -> int:
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -168,6 +181,6 @@ def test_nothing_is_left_behind() -> None:
         f"{each.mount}/{entry}"
         for each in read_layout().hierarchies
         for entry in os.listdir(each.mount)
-        if entry.startswith(f"pyrunc-test-{os.getpid()}-")
+        if entry.startswith(f"pyrunc-test-{RUN}-")
     ]
     assert left == []

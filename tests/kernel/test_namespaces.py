@@ -55,6 +55,23 @@ def test_the_child_is_in_the_new_namespaces_and_no_others() -> None:
     assert differ == {"pid", "uts", "ipc"}
 
 
+def test_what_is_foreign_of_a_process() -> None:
+    asked = CLONE_NEWUTS | CLONE_NEWIPC
+    pid, pidfd = namespaces.clone3(asked)
+    if pid == 0:
+        while True:
+            os.sched_yield()
+    try:
+        found = namespaces.foreign(pid), namespaces.foreign(os.getpid())
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        os.close(pidfd)
+    assert found == (asked, 0)
+    with pytest.raises(FileNotFoundError):
+        namespaces.foreign(pid)
+
+
 def test_the_child_can_work_as_any_python() -> None:
     """What the C library and the interpreter keep about a process must not be needed, or be right."""
 

@@ -307,6 +307,24 @@ def test_a_session_keyring_of_our_own() -> None:
     assert apart(body, 0) == (True, True)
 
 
+@pytest.mark.parametrize("joinable", [True, False])
+def test_a_session_keyring_that_others_may_join(joinable: bool) -> None:
+    """Without the permission a second process of the name gets one of its own."""
+    name = f"pyrunc-test-{joinable}"
+
+    def joins() -> int:
+        processes.join_session_keyring("pyrunc-test-other")
+        return processes.join_session_keyring(name)
+
+    def body() -> bool:
+        first = processes.join_session_keyring(name)
+        if joinable:
+            processes.let_keyring_be_joined(first)
+        return apart(joins, 0) == first
+
+    assert apart(body, 0) is joinable
+
+
 def test_pidfd_getfd_duplicates_a_descriptor_of_another() -> None:
     reader, writer = os.pipe()
     child = subprocess.Popen(["sleep", "10"], stdin=reader)

@@ -35,6 +35,14 @@ def test_realtime_with_a_priority_and_a_flag() -> None:
     assert apart(body, 0) == (os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, 3)
 
 
+def test_scheduler_of_another_process() -> None:
+    with subprocess.Popen(["sleep", "10"]) as other:
+        scheduling.set_scheduler_of(other.pid, SCHEDULERS["SCHED_BATCH"], 0, 4, 0, 0, 0, 0)
+        found = os.sched_getscheduler(other.pid), os.getpriority(os.PRIO_PROCESS, other.pid)
+        other.kill()
+    assert found == (os.SCHED_BATCH, 4)
+
+
 def test_deadlines_are_passed_in_nanoseconds() -> None:
     def body() -> str:
         scheduling.set_scheduler(

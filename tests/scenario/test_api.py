@@ -26,6 +26,7 @@ from pyrunc.errors import (
     UsageError,
 )
 from tests.conftest import REPOSITORY
+from tests.scenario import test_checkpoint
 
 if TYPE_CHECKING:
     from tests.scenario.bundle import Bundle
@@ -231,6 +232,52 @@ def test_a_sealed_program_forks(bundle: Bundle, tmp_path: Path) -> None:
     words = [sys.executable, str(script), str(bundle.dir), bundle.id, str(bundle.root)]
     done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+SAVED = """
+    import os, sys, time
+    from pyrunc import Container, Streams, containers
+    null = os.open("/dev/null", os.O_RDWR)
+    streams = Streams(null, null, null)
+    bundle, name, root = sys.argv[1:]
+    def count():
+        try:
+            return int(open(f"{bundle}/rootfs/tmp/count").read() or 0)
+        except FileNotFoundError:
+            return 0
+    def await_more(than):
+        end = time.monotonic() + 20
+        while count() <= than and time.monotonic() < end:
+            time.sleep(0.01)
+        return count() > than
+    box = Container(name, root)
+    box.create(bundle, streams=streams)
+    box.start()
+    print(await_more(3))
+    box.checkpoint(f"{bundle}/images", "--work-path", f"{bundle}/work")
+    print([each.id for each in containers(root)])
+    before = count()
+    box.restore(f"{bundle}/images", bundle, "--work-path", f"{bundle}/work", streams=streams)
+    print(box.state().status, await_more(before))
+    box.kill("KILL")
+    print(box.wait(10))
+    box.delete()
+"""
+
+
+@pytest.mark.requires("criu")
+def test_checkpoint_and_restore(bundle: Bundle, tmp_path: Path) -> None:
+    """In a box, as test_checkpoint.py does it."""
+    script = tmp_path / "saved.py"
+    script.write_text(textwrap.dedent(SAVED))
+    bundle.without_namespace("network").process(args=["sh", "-c", test_checkpoint.COUNTER]).save()
+    words = [sys.executable, str(script), str(bundle.dir), bundle.id, str(bundle.root)]
+    with (tmp_path / "said").open("w+") as said, test_checkpoint.box() as first:
+        enter = ["nsenter", "--target", str(first), "--mount", "--pid", "--wd=/"]
+        done = subprocess.run([*enter, *words], env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        said.seek(0)
+        assert said.read() == "True\n[]\nrunning True\n137\n"
+    assert done.returncode == 0
 
 
 def test_the_example_of_the_documentation(bundle: Bundle) -> None:

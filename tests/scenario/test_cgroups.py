@@ -54,7 +54,11 @@ FILES: list[tuple[str, dict[str, Any], str, str]] = [
     ("cpuset", {"cpus": "0", "mems": "0"}, "cpuset.mems", "0"),
     ("pids", {"limit": 17}, "pids.max", "17"),
     ("pids", {"limit": -1}, "pids.max", "max"),
+    ("cpu", {"realtimeRuntime": 1000, "realtimePeriod": 500000}, "cpu.rt_runtime_us", "1000"),
+    ("cpu", {"realtimeRuntime": 1000, "realtimePeriod": 500000}, "cpu.rt_period_us", "500000"),
+    ("blkio", {"weight": 500}, "blkio.bfq.weight", "500"),
 ]
+MEMBERS = {"cpuset": "cpu", "blkio": "blockIO"}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +69,7 @@ FILES: list[tuple[str, dict[str, Any], str, str]] = [
 def test_file_holds_the_value(
     bundle: Bundle, controller: str, members: dict[str, Any], file: str, expected: str
 ) -> None:
-    bundle.resources(**{"cpu" if controller == "cpuset" else controller: members}).create()
+    bundle.resources(**{MEMBERS.get(controller, controller): members}).create()
     assert value(bundle, controller, file).startswith(expected)
 
 
@@ -80,13 +84,65 @@ def test_burst_above_the_quota_is_refused(bundle: Bundle) -> None:
     assert bundle.resources(cpu={"quota": 20000, "period": 100000, "burst": 30000}).run("true").returncode == 1
 
 
+@pytest.mark.differs_from_runc("cpu.idle is newer than runc 1.1.5")
+def test_idle(bundle: Bundle) -> None:
+    bundle.resources(cpu={"idle": 1, "shares": 512}).create()
+    assert value(bundle, "cpu", "cpu.idle") == "1"
+
+
+@pytest.mark.differs_from_runc("passes over kernelTCP")
+def test_kernel_tcp(bundle: Bundle) -> None:
+    bundle.resources(memory={"kernelTCP": 32 * MIB}).create()
+    assert value(bundle, "memory", "memory.kmem.tcp.limit_in_bytes") == str(32 * MIB)
+
+
+FLAT = pytest.param(False, marks=pytest.mark.differs_from_runc("passes over useHierarchy"))
+
+
+@pytest.mark.parametrize("hierarchical", [True, FLAT])
+def test_hierarchy_that_the_kernel_does_not_have_is_refused(bundle: Bundle, hierarchical: bool) -> None:
+    """Since 5.11 all memory cgroups are hierarchical."""
+    result = bundle.resources(memory={"useHierarchy": hierarchical}).run("true")
+    assert result.returncode == (0 if hierarchical else 1)
+    assert (".linux.resources.memory.useHierarchy" in result.stderr) is not hierarchical
+
+
+THROTTLES = {
+    "throttleReadBpsDevice": "read_bps",
+    "throttleWriteBpsDevice": "write_bps",
+    "throttleReadIOPSDevice": "read_iops",
+    "throttleWriteIOPSDevice": "write_iops",
+}
+
+
 def test_throttle(bundle: Bundle) -> None:
     number = os.stat("/").st_dev
     major, minor = os.major(number), os.minor(number)
-    limits = [{"major": major, "minor": minor, "rate": 1048576}]
-    bundle.resources(blockIO={"throttleReadBpsDevice": limits, "throttleWriteIOPSDevice": limits}).create()
-    assert value(bundle, "blkio", "blkio.throttle.read_bps_device") == f"{major}:{minor} 1048576"
-    assert value(bundle, "blkio", "blkio.throttle.write_iops_device") == f"{major}:{minor} 1048576"
+    rates = {name: 1000000 + index for index, name in enumerate(THROTTLES)}
+    bundle.resources(blockIO={name: [{"major": major, "minor": minor, "rate": rates[name]}] for name in THROTTLES})
+    bundle.create()
+    for name, file in THROTTLES.items():
+        assert value(bundle, "blkio", f"blkio.throttle.{file}_device") == f"{major}:{minor} {rates[name]}"
+
+
+@pytest.mark.differs_from_runc("writes nothing where the kernel has no such file, or names no path", strict=False)
+@pytest.mark.parametrize(
+    ("members", "path"),
+    [
+        ({"blockIO": {"leafWeight": 100}}, "blockIO.leafWeight"),
+        (
+            {"blockIO": {"weightDevice": [{"major": 1, "minor": 0, "leafWeight": 100}]}},
+            "blockIO.weightDevice[0].leafWeight",
+        ),
+        ({"rdma": {"mlx0": {"hcaHandles": 1}}}, "rdma.mlx0"),
+        ({"network": {"classID": 5}}, "network.classID"),
+        ({"unified": {"pids.max": "5"}}, 'unified["pids.max"]'),
+    ],
+)
+def test_what_this_kernel_cannot_limit_is_an_error(bundle: Bundle, members: dict[str, Any], path: str) -> None:
+    result = bundle.resources(**members).run("true")
+    assert result.returncode == 1
+    assert f".linux.resources.{path}" in result.stderr
 
 
 def test_process_is_in_all_its_cgroups(bundle: Bundle) -> None:

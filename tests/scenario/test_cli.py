@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -257,3 +258,42 @@ def test_help_goes_to_stdout(bundle: Bundle) -> None:
     assert all(
         command in said for command in ("create", "start", "state", "kill", "delete", "run", "list", "spec", "features")
     )
+
+
+@pytest.fixture
+def warned(bundle: Bundle) -> Bundle:
+    """A container with something to warn of, and a log in JSON as engines ask for it."""
+    bundle.process(capabilities={"bounding": ["CAP_NOSUCH"]})
+    bundle.options += ["--log", str(bundle.dir / "log"), "--log-format", "json"]
+    return bundle
+
+
+def last_error(log: str) -> dict[str, Any]:
+    """As containerd reads it: a stream of objects, of which the last error counts."""
+    errors = [each for each in map(json.loads, log.splitlines()) if each["level"] == "error"]
+    datetime.fromisoformat(errors[-1]["time"].replace("Z", "+00:00"))
+    return dict(errors[-1])
+
+
+def test_the_last_error_of_the_log_says_why(warned: Bundle) -> None:
+    assert warned.run("nosuch").returncode == 1
+    assert 'exec: "nosuch": executable file not found in $PATH' in last_error((warned.dir / "log").read_text())["msg"]
+
+
+@pytest.mark.differs_from_runc("its warnings are in there too: podman, which reads one object, does not understand")
+def test_the_log_of_a_command_that_failed_is_one_object(warned: Bundle) -> None:
+    ended = warned.run("nosuch")
+    assert json.loads((warned.dir / "log").read_text())["level"] == "error"
+    assert "warning: capability CAP_NOSUCH" in ended.stderr
+
+
+def test_warnings_do_not_get_into_the_containers_output(warned: Bundle) -> None:
+    ended = warned.run("echo", "hello").ok()
+    assert (ended.stdout, ended.stderr) == ("hello\n", "")
+    assert [json.loads(line)["level"] for line in (warned.dir / "log").read_text().splitlines()] == ["warning"]
+
+
+@pytest.mark.parametrize("flag", ["--rootless=", "--rootless=auto", "--criu=/usr/sbin/criu"])
+def test_global_flags_of_older_callers(bundle: Bundle, flag: str) -> None:
+    bundle.options.append(flag)
+    assert bundle.run("true").returncode == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +22,7 @@ def test_program_of_a_file(bundle: Bundle) -> None:
     assert with_process(bundle.sleeping(), args=["echo", "from a file"]).stdout == "from a file\n"
 
 
+@pytest.mark.vm
 def test_it_is_in_all_namespaces_of_the_container(bundle: Bundle) -> None:
     kinds = ["cgroup", *(["time"] if os.path.exists("/proc/self/ns/time") else [])]
     for kind in kinds if bundle.runtime.endswith("pyrunc") else ["cgroup"]:
@@ -43,6 +43,7 @@ def test_it_is_in_the_user_namespace(bundle: Bundle) -> None:
     assert (said["uid"], said["gid"]) == ([1000] * 3, [1001] * 3)
 
 
+@pytest.mark.vm
 @pytest.mark.differs_from_runc("cannot create a container that has no /proc")
 def test_without_namespaces_it_is_in_the_container_all_the_same(bundle: Bundle) -> None:
     bundle.config["mounts"] = []
@@ -59,14 +60,10 @@ def test_without_a_mount_namespace_the_root_is_the_containers(bundle: Bundle) ->
     assert bundle.exec("/bin/cat", f"/../../..{bundle.rootfs}/here").returncode == 1
 
 
+@pytest.mark.vm
 def test_root_that_was_moved(bundle: Bundle) -> None:
     bundle.process(args=["/bin/probe", "sleep"]).write("/here", "inside").create("--no-pivot").start()
     assert bundle.exec("cat", "/here").stdout == "inside"
-
-
-def test_it_is_in_the_cgroups_of_the_container(bundle: Bundle) -> None:
-    pid = bundle.resources(pids={"limit": 20}).sleeping().pid
-    assert bundle.exec("cat", "/proc/self/cgroup").stdout == Path(f"/proc/{pid}/cgroup").read_text()
 
 
 def test_defaults_are_those_of_config_json(bundle: Bundle) -> None:

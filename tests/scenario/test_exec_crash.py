@@ -36,6 +36,7 @@ def gone(bundle: Bundle) -> bool:
     return not host.processes_of(bundle.token)
 
 
+@pytest.mark.vm
 def test_many_at_once(bundle: Bundle) -> None:
     bundle.sleeping()
     commands = [bundle.command("exec", operands=["/bin/probe", "exit", str(code)]) for code in range(AT_ONCE)]

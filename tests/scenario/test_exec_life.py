@@ -1,11 +1,13 @@
-"""`exec`: how a program ends, where it may be run, its cgroups, its descriptors and its terminal."""
+"""`exec`: how a program ends, where it may be run, its descriptors and its terminal."""
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
+import termios
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ from tests.scenario import host
 from tests.scenario.bundle import TIMEOUT
 from tests.scenario.console import read_terminal
 from tests.scenario.execs import background, detached
+from tests.scenario.test_crash import finish, launch
 
 if TYPE_CHECKING:
     from tests.scenario.bundle import Bundle
@@ -47,6 +50,7 @@ def test_program_that_cannot_be_started(bundle: Bundle, program: str, words: str
     assert not (bundle.dir / "pid").exists()
 
 
+@pytest.mark.vm
 def test_detached_it_is_a_child_of_the_callers_subreaper(bundle: Bundle) -> None:
     pid = detached(bundle.sleeping(), "/bin/probe", "exit", "7")
     assert bundle.wait(pid) == 7
@@ -94,6 +98,7 @@ def test_created_container(bundle: Bundle) -> None:
     assert bundle.status == "created"
 
 
+@pytest.mark.vm
 def test_paused_container(bundle: Bundle) -> None:
     bundle.sleeping().attempt("pause").ok()
     result = bundle.exec("true")
@@ -101,60 +106,31 @@ def test_paused_container(bundle: Bundle) -> None:
     assert (result.returncode, "paused" in result.stderr) == (255, True)
 
 
+@pytest.mark.vm
 def test_paused_container_can_be_waited_for(bundle: Bundle) -> None:
     bundle.sleeping().attempt("pause").ok()
     command = bundle.command("exec", "--ignore-paused", operands=["echo", "resumed"])
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as waiting:
-        with pytest.raises(subprocess.TimeoutExpired):
-            waiting.wait(0.5)
-        bundle.attempt("resume").ok()
-        assert waiting.communicate(timeout=TIMEOUT)[0] == "resumed\n"
+    waiting = launch(bundle, command)
+    waited = not host.eventually(lambda: waiting.poll() is not None, 0.5)
+    bundle.attempt("resume").ok()
+    assert (finish(waiting), waited, (bundle.dir / "launched").read_text()) == (0, True, "resumed\n")
 
 
+@pytest.mark.vm
+@pytest.mark.differs_from_runc("cannot be interrupted then")
 def test_waiting_for_a_paused_container_can_be_given_up(bundle: Bundle) -> None:
     bundle.sleeping().attempt("pause").ok()
-    command = bundle.command("exec", "--ignore-paused", operands=["touch", "/never"])
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as waiting:
-        with pytest.raises(subprocess.TimeoutExpired):
-            waiting.wait(0.5)
-        waiting.terminate()
-        waiting.wait(TIMEOUT)
+    waiting = launch(bundle, bundle.command("exec", "--ignore-paused", operands=["touch", "/never"]))
+    gave_up = host.eventually(lambda: waiting.poll() is not None, 0.5) or _ends_by(signal.SIGTERM, waiting)
     bundle.attempt("resume").ok()
+    finish(waiting)
+    assert gave_up
     assert bundle.exec("ls", "/never").returncode == 1
 
 
-@pytest.mark.requires("cgroup1-pids")
-@pytest.mark.parametrize("words", ["below", "pids:below", "cpu,pids:below"])
-def test_cgroup_below_the_containers(bundle: Bundle, words: str) -> None:
-    bundle.sleeping()
-    everywhere = [folder for folder in host.cgroups_of(bundle.token) if folder.endswith(bundle.token)]
-    for folder in everywhere:
-        if words == "below" or "/pids/" in folder or "/cpu/" in folder:
-            Path(folder, "below").mkdir()
-    for cpuset in Path(host.hierarchies()["cpuset"], bundle.token).glob("below"):
-        for file in ("cpuset.cpus", "cpuset.mems"):
-            (cpuset / file).write_text((cpuset.parent / file).read_text())
-    said = bundle.exec("cat", "/proc/self/cgroup", flags=["--cgroup", words]).ok().stdout
-    assert f":pids:/{bundle.token}/below\n" in said
-    assert (f":memory:/{bundle.token}\n" in said) == (words != "below")
-
-
-@pytest.mark.parametrize("words", ["nosuch", "pids:nosuch", "pids:../..", "nosuch:x", ":x"])
-def test_cgroup_that_is_not_there(bundle: Bundle, words: str) -> None:
-    assert bundle.sleeping().exec("true", flags=["--cgroup", words]).returncode != 0
-
-
-@pytest.mark.requires("cgroup1-pids")
-def test_limit_that_leaves_room_for_one(bundle: Bundle) -> None:
-    bundle.resources(pids={"limit": 2}).sleeping()
-    assert bundle.exec("echo", "fits").stdout == "fits\n"
-
-
-@pytest.mark.requires("cgroup1-memory")
-@pytest.mark.differs_from_runc("needs more memory itself")
-def test_small_memory_limit(bundle: Bundle) -> None:
-    bundle.resources(memory={"limit": 2 << 20}).sleeping()
-    assert bundle.exec("echo", "fits").stdout == "fits\n"
+def _ends_by(number: int, process: subprocess.Popen[bytes]) -> bool:
+    process.send_signal(number)
+    return host.eventually(lambda: process.poll() is not None)
 
 
 # descriptors and terminals
@@ -178,6 +154,7 @@ def test_sockets_of_systemd(bundle: Bundle) -> None:
     assert {"LISTEN_FDS=1", f"LISTEN_PID={said['pid']}"} <= set(said["env"])
 
 
+@pytest.mark.vm
 @pytest.mark.requires("tty")
 def test_terminal_through_a_socket(bundle: Bundle) -> None:
     bundle.sleeping()
@@ -202,6 +179,42 @@ def test_terminal_in_the_foreground(bundle: Bundle) -> None:
     os.close(slave)
     os.close(master)
     assert result.ok().json()["controlling"]
+
+
+@pytest.mark.requires("tty")
+def test_terminal_in_the_foreground_has_the_callers_size(bundle: Bundle) -> None:
+    bundle.sleeping()
+    master, slave = os.openpty()
+    termios.tcsetwinsize(slave, (21, 43))
+    command = bundle.command("exec", "--tty", operands=["sh", "-c", "stty size; read line; echo $line; stty size"])
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave) as caller:
+        os.close(slave)
+        said = _read_until(master, b"43")
+        termios.tcsetwinsize(master, (5, 6))
+        caller.send_signal(signal.SIGWINCH)
+        os.write(master, b"typed\n")
+        said += _read_until(master, b"5 6")
+        assert caller.wait(TIMEOUT) == 0
+    os.close(master)
+    assert said.split() == [b"21", b"43", b"typed", b"typed", b"5", b"6"]
+
+
+def _read_until(fd: int, end: bytes) -> bytes:
+    said = b""
+    while end not in said:
+        assert select.select([fd], [], [], TIMEOUT)[0], said
+        said += os.read(fd, 4096)
+    return said
+
+
+@pytest.mark.differs_from_runc("1.1 has no --pidfd-socket")
+def test_pidfd_through_a_socket(bundle: Bundle) -> None:
+    with bundle.sleeping().console() as socket:
+        pid = detached(bundle, "/bin/probe", "sleep", flags=("--pidfd-socket", socket.path))
+        pidfd = socket.master()
+        assert f"Pid:\t{pid}\n" in Path(f"/proc/self/fdinfo/{pidfd}").read_text()
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        assert bundle.wait(pid) == 128 + signal.SIGKILL
 
 
 @pytest.mark.parametrize("flags", [["--tty", "--detach"], ["--console-socket", "/nosuch"]])

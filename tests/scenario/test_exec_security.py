@@ -152,6 +152,17 @@ def test_session_keyring_is_the_containers(bundle: Bundle, flags: list[str]) -> 
     os.kill(pid, 9)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/keys"), reason="this kernel has no keys")
+def test_session_keyring_is_not_that_of_an_earlier_container_of_the_name(bundle: Bundle) -> None:
+    found = set()
+    for _ in range(3):
+        bundle.sleeping()
+        found.add(probe(bundle, f"syscall {KEYCTL} {GET_KEYRING_ID} {SESSION}")["value"])
+        bundle.delete("--force")
+        host.reap()
+    assert len(found) == 3
+
+
 FAILURES: list[dict[str, Any]] = [
     {"args": ["true"]},
     {"args": ["nosuchprogram"]},

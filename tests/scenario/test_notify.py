@@ -7,7 +7,7 @@ import select
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -53,8 +53,8 @@ def manager(bundle: Bundle) -> Iterator[Manager]:
         yield manager
 
 
-def background(bundle: Bundle, manager: Manager, name: str, *flags: str) -> subprocess.Popen[bytes]:
-    """Run a command without waiting for it: it waits for us."""
+def background(bundle: Bundle, manager: Manager, name: str, *flags: str, **more: Any) -> subprocess.Popen[bytes]:
+    """Run a command without waiting for it: it waits for us. `more` is for Popen, such as the user."""
     bundle.save()
     with open(bundle.dir / "said", "w") as out:
         return subprocess.Popen(
@@ -63,6 +63,7 @@ def background(bundle: Bundle, manager: Manager, name: str, *flags: str) -> subp
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
+            **more,
         )
 
 

@@ -13,8 +13,6 @@ from tests.scenario import host
 if TYPE_CHECKING:
     from tests.scenario.bundle import Bundle
 
-pytestmark = pytest.mark.vm
-
 TICKS = "while true; do echo .; sleep 0.01; done"
 
 
@@ -25,6 +23,7 @@ def ticking(bundle: Bundle) -> Bundle:
     return bundle
 
 
+@pytest.mark.vm
 def test_a_paused_container_stands_still_and_a_resumed_one_goes_on(bundle: Bundle) -> None:
     ticking(bundle).attempt("pause").ok()
     assert bundle.status == "paused"
@@ -70,6 +69,7 @@ def test_a_paused_container_is_not_deleted_without_force(bundle: Bundle) -> None
     assert bundle.status == "paused"
 
 
+@pytest.mark.vm
 def test_a_paused_container_is_deleted_with_force(bundle: Bundle) -> None:
     ticking(bundle).attempt("pause").ok()
     began = time.monotonic()
@@ -78,6 +78,7 @@ def test_a_paused_container_is_deleted_with_force(bundle: Bundle) -> None:
     assert host.cgroups_of(bundle.token) == []
 
 
+@pytest.mark.vm
 def test_sigkill_ends_a_paused_container(bundle: Bundle) -> None:
     pid = ticking(bundle).pid
     bundle.attempt("pause").ok()

@@ -12,8 +12,6 @@ from tests.scenario import host
 if TYPE_CHECKING:
     from tests.scenario.bundle import Bundle
 
-pytestmark = pytest.mark.vm
-
 
 def family(bundle: Bundle) -> list[int]:
     """Start a container with an init and two children; return their pids on the host."""
@@ -23,6 +21,7 @@ def family(bundle: Bundle) -> list[int]:
     return found
 
 
+@pytest.mark.vm
 def test_json_is_a_list_of_pids(bundle: Bundle) -> None:
     pids = family(bundle)
     assert bundle.pid in pids

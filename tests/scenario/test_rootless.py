@@ -4,14 +4,20 @@ newgidmap.
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conftest import NOBODY, SUBORDINATE
+from tests.scenario.agent import Agent
+from tests.scenario.test_notify import Manager, background, saying
+from tests.scenario.test_seccomp import GETPGRP, rule, seccomp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.scenario.bundle import Bundle
 
 pytestmark = pytest.mark.requires("unprivileged-user")
@@ -80,6 +86,43 @@ def test_whole_life(rootless: Bundle) -> None:
     rootless.attempt("delete", "--force", **user).ok()
 
 
+@pytest.mark.differs_from_runc("passes on nothing but READY")
+def test_what_it_says_reaches_the_users_service_manager(rootless: Bundle) -> None:
+    saying(rootless, "STATUS=begins", "READY=1", then="true")
+    with Manager(rootless.dir / "manager.sock") as manager:
+        os.chown(manager.path, NOBODY, NOBODY)
+        running = background(rootless, manager, "run", user=NOBODY, group=NOBODY, extra_groups=[], cwd="/")
+        found = manager.messages(3)
+        assert running.wait(10) == 0
+    assert [message[0] for message in found] == ["STATUS=begins", "READY=1", "BARRIER=1"]
+
+
+USER: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+
+
+@pytest.fixture
+def running(rootless: Bundle) -> Iterator[Bundle]:
+    rootless.process(args=["/bin/probe", "sleep"]).create(**USER)
+    rootless.attempt("start", **USER).ok()
+    yield rootless
+    rootless.attempt("delete", "--force", **USER).ok()
+
+
+def test_exec(running: Bundle) -> None:
+    said = running.exec("sh", "-c", "id -u; cat /proc/self/uid_map; cat /proc/1/comm", **USER).ok().stdout
+    assert said.split() == ["0", "0", str(NOBODY), "1", "probe"]
+    assert running.exec("nosuch", **USER).returncode == 255
+
+
+@pytest.mark.differs_from_runc("leaves the score as it is in exec")
+def test_oom_score_of_exec(running: Bundle) -> None:
+    score = int(running.exec("cat", "/proc/self/oom_score_adj", **USER).stdout)
+    wanted = {"args": ["cat", "/proc/self/oom_score_adj"], "oomScoreAdj": score + 7}
+    file = running.dir / "process.json"
+    file.write_text(json.dumps({**running.config["process"], **wanted}))
+    assert running.exec(flags=["--process", str(file)], **USER).stdout == f"{score + 7}\n"
+
+
 def test_devices_are_there(rootless: Bundle) -> None:
     assert as_nobody(rootless, "sh", "-c", "echo x > /dev/null; head -c 3 /dev/zero | wc -c").strip() == "3"
 
@@ -106,3 +149,16 @@ def test_more_ids_through_newuidmap(many_ids: Bundle) -> None:
 def test_additional_groups_through_newgidmap(many_ids: Bundle) -> None:
     many_ids.process(user={"uid": 5, "gid": 6, "additionalGids": [7]}, args=["probe", "ids"])
     assert many_ids.attempt("run", wrap=SUBORDINATE, cwd="/").ok().json()["groups"] == [7]
+
+
+@pytest.mark.requires("seccomp")
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="system call numbers of x86-64")
+def test_seccomp_agent_answers(rootless: Bundle) -> None:
+    """The kernel lets an ordinary user take nothing out of an init that others are not to look into."""
+    path = rootless.dir / "agent.sock"
+    seccomp(rootless, rule("SCMP_ACT_NOTIFY", "getpgrp"), listenerPath=str(path))
+    with Agent(path, {int(GETPGRP): (4711, 0)}) as agent:
+        path.chmod(0o777)
+        said = as_nobody(rootless, "/bin/probe", "syscall", GETPGRP)
+    assert json.loads(said) == {"error": None, "value": 4711}
+    assert agent.seen == [int(GETPGRP)]

@@ -4,86 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.scenario import host
+from tests.scenario.limits import (
+    MIB,
+    change,
+    change_by_json,
+    cpu_limit,
+    everything,
+    is_v1,
+    sleeping,
+    swap_limit,
+    value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.scenario.bundle import Bundle, Result
-
-pytestmark = pytest.mark.vm
-
-MIB = 1 << 20
-# What a test asks for, by its name in v1; the file of v2, and how v2 says the number.
-V2 = {
-    "memory.limit_in_bytes": "memory.max",
-    "memory.soft_limit_in_bytes": "memory.low",
-    "pids.max": "pids.max",
-    "cpuset.cpus": "cpuset.cpus",
-}
-ALL_LIMITS = (
-    *("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.soft_limit_in_bytes", "pids.max", "cpuset.cpus"),
-    *("cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us", "cpu.idle"),
-    *("memory.max", "memory.low", "memory.swap.max", "cpu.weight", "cpu.max", "cpu.max.burst"),
-)
-
-
-def sleeping(bundle: Bundle, **limits: Any) -> Bundle:
-    bundle.resources(**limits)
-    return bundle.process(args=["sleep", "100"]).create().start()
-
-
-def is_v1(controller: str) -> bool:
-    return controller in host.hierarchies()
-
-
-def file(bundle: Bundle, name: str) -> Path:
-    """A cgroup file of the container, in the hierarchy that has its controller."""
-    places = host.hierarchies()
-    path = bundle.config["linux"]["cgroupsPath"].strip("/")
-    return Path(places.get(name.partition(".")[0], places.get("cgroup2", "/nowhere")), path, name)
-
-
-def value(bundle: Bundle, name: str) -> str:
-    """What a limit is now, asked for by its name in v1."""
-    name = name if is_v1(name.partition(".")[0]) else V2.get(name, name)
-    return file(bundle, name).read_text().strip()
-
-
-def cpu_limit(bundle: Bundle) -> tuple[str, str]:
-    """Quota and period in microseconds."""
-    if is_v1("cpu"):
-        return value(bundle, "cpu.cfs_quota_us"), value(bundle, "cpu.cfs_period_us")
-    quota, period = value(bundle, "cpu.max").split()
-    return quota.replace("max", "-1"), period
-
-
-def swap_limit(bundle: Bundle) -> int:
-    """Memory and swap together, as v1 counts."""
-    if is_v1("memory"):
-        return int(value(bundle, "memory.memsw.limit_in_bytes"))
-    parts = [value(bundle, name) for name in ("memory.max", "memory.swap.max")]
-    return 1 << 62 if "max" in parts else sum(map(int, parts))
-
-
-def everything(bundle: Bundle) -> dict[str, str]:
-    """All limits that there are, to be compared with those of another time."""
-    return {name: file(bundle, name).read_text() for name in ALL_LIMITS if file(bundle, name).exists()}
-
-
-def change(bundle: Bundle, *flags: str) -> Result:
-    return bundle.attempt("update", *flags)
-
-
-def change_by_json(bundle: Bundle, **resources: Any) -> Result:
-    return bundle.attempt("update", "--resources", "-", stdin=json.dumps(resources))
-
+    from tests.scenario.bundle import Bundle
 
 # flags
 
@@ -229,6 +171,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.vm
 def test_memory_and_swap_go_up_and_down_together(bundle: Bundle) -> None:
     sleeping(bundle, memory={"limit": 64 * MIB, "swap": 64 * MIB})
     for step in STEPS:
@@ -246,6 +189,7 @@ def test_swap_alone_keeps_memory(bundle: Bundle) -> None:
     assert (value(bundle, "memory.limit_in_bytes"), swap_limit(bundle)) == (str(64 * MIB), 96 * MIB)
 
 
+@pytest.mark.vm
 def test_memory_alone_keeps_what_both_may_be_together(bundle: Bundle) -> None:
     sleeping(bundle, memory={"limit": 64 * MIB, "swap": 96 * MIB})
     change(bundle, "--memory", "80M").ok()
@@ -262,7 +206,11 @@ def test_memory_above_what_both_may_be_together_is_refused(bundle: Bundle) -> No
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [((20000, 100000), (40000, 50000)), ((40000, 50000), (20000, 100000)), ((1000, 1000), (1000000, 1000000))],
+    [
+        pytest.param((20000, 100000), (40000, 50000), marks=pytest.mark.vm),
+        ((40000, 50000), (20000, 100000)),
+        ((1000, 1000), (1000000, 1000000)),
+    ],
 )
 def test_quota_and_period_go_up_and_down_together(
     bundle: Bundle, first: tuple[int, int], second: tuple[int, int]
@@ -296,6 +244,7 @@ def parent(bundle: Bundle, share: float) -> Iterator[None]:
             Path(place, outer).rmdir()
 
 
+@pytest.mark.vm
 def test_quota_alone_keeps_the_period(bundle: Bundle) -> None:
     sleeping(bundle, cpu={"quota": 20000, "period": 50000})
     change(bundle, "--cpu-quota", "10000").ok()
@@ -306,6 +255,7 @@ def test_quota_alone_keeps_the_period(bundle: Bundle) -> None:
     assert cpu_limit(bundle) == ("-1", "40000")
 
 
+@pytest.mark.vm
 @pytest.mark.differs_from_runc("knows no burst before 1.2")
 def test_burst_goes_up_and_down_with_its_quota(bundle: Bundle) -> None:
     sleeping(bundle, cpu={"quota": 20000, "period": 100000, "burst": 20000})
@@ -322,13 +272,18 @@ def test_burst_goes_up_and_down_with_its_quota(bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     "limits",
     [
-        {"memory": {"limit": 32 * MIB, "swap": 48 * MIB}, "pids": {"limit": 7}, "cpu": {"cpus": "4000"}},
-        {"memory": {"limit": 256 * MIB, "swap": -1}, "cpu": {"shares": 77, "cpus": "4000"}},
-        {"cpu": {"quota": 5000, "period": 200000, "burst": 1000, "cpus": "4000"}},
-        {"cpu": {"idle": 1, "cpus": "4000"}, "memory": {"reservation": 8 * MIB}},
-        {"pids": {"limit": 3}, "cpu": {"quota": 10}},
+        pytest.param(
+            {"memory": {"limit": 32 * MIB, "swap": 48 * MIB}, "pids": {"limit": 7}, "cpu": {"cpus": "4000"}},
+            id="lower",
+            marks=pytest.mark.vm,
+        ),
+        pytest.param({"memory": {"limit": 256 * MIB, "swap": -1}, "cpu": {"shares": 77, "cpus": "4000"}}, id="higher"),
+        pytest.param({"cpu": {"quota": 5000, "period": 200000, "burst": 1000, "cpus": "4000"}}, id="cpu"),
+        pytest.param(
+            {"cpu": {"idle": 1, "cpus": "4000"}, "memory": {"reservation": 8 * MIB}}, id="idle", marks=pytest.mark.vm
+        ),
+        pytest.param({"pids": {"limit": 3}, "cpu": {"quota": 10}}, id="quota"),
     ],
-    ids=["lower", "higher", "cpu", "idle", "quota"],
 )
 def test_a_change_that_fails_leaves_the_old_values(bundle: Bundle, limits: dict[str, Any]) -> None:
     old = {"limit": 64 * MIB, "swap": 96 * MIB, "reservation": 16 * MIB}
@@ -341,6 +296,7 @@ def test_a_change_that_fails_leaves_the_old_values(bundle: Bundle, limits: dict[
     assert everything(bundle) == before
 
 
+@pytest.mark.vm
 def test_a_limit_below_what_is_used_is_refused_if_that_is_asked_for(bundle: Bundle) -> None:
     script = "dd if=/dev/zero of=/dev/shm/held bs=1048576 count=24 2>/dev/null; echo done; exec sleep 100"
     bundle.mount("/dev/shm", "tmpfs", "shm", ["mode=1777"]).resources(memory={"limit": 64 * MIB})
@@ -351,129 +307,6 @@ def test_a_limit_below_what_is_used_is_refused_if_that_is_asked_for(bundle: Bund
     assert refused.returncode == 1
     assert {**everything(bundle), "pids.max": ""} == {**before, "pids.max": ""}
     assert bundle.status == "running"
-
-
-# what only pyrunc can change
-
-
-KMSG = {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "r"}
-NONE = {"allow": False, "access": "rwm"}
-
-
-def reads(bundle: Bundle, device: str) -> bool:
-    """Whether a container that tries all the time to open /dev/<device> could do so just now."""
-    seen = len(bundle.output())
-    assert host.eventually(lambda: len(bundle.output()) > seen + 20)
-    return f"{device} yes" in bundle.output()[seen + 10 :]
-
-
-def opening(bundle: Bundle, device: str, major: int, minor: int) -> Bundle:
-    """A running container that tries to open a device and /dev/null, and says each time whether it could."""
-    null = "true </dev/null || echo NO-NULL"
-    one = f"if true </dev/{device}; then echo {device} yes; else echo {device} no; fi"
-    bundle.linux(devices=[{"path": f"/dev/{device}", "type": "c", "major": major, "minor": minor, "fileMode": 0o666}])
-    bundle.resources(devices=[NONE]).capabilities("CAP_SYSLOG")
-    bundle.process(args=["sh", "-c", f"while true; do {null}; {one}; done 2>/tmp/errors"])
-    return bundle.create().start()
-
-
-@pytest.mark.differs_from_runc("cannot change devices")
-def test_devices_are_allowed_and_denied_while_it_runs(bundle: Bundle) -> None:
-    """And at no moment is one denied that is allowed before and after."""
-    opening(bundle, "kmsg", 1, 11)
-    assert not reads(bundle, "kmsg")
-    for rules, expected in (([NONE, KMSG], True), ([NONE], False), ([NONE, KMSG], True)):
-        change_by_json(bundle, devices=rules).ok()
-        assert reads(bundle, "kmsg") == expected
-    assert "NO-NULL" not in bundle.output()
-
-
-def test_devices_of_a_change_that_fails_are_not_changed(bundle: Bundle) -> None:
-    opening(bundle, "kmsg", 1, 11)
-    assert change_by_json(bundle, devices=[NONE, KMSG], cpu={"cpus": "4000"}).returncode == 1
-    assert not reads(bundle, "kmsg")
-
-
-@pytest.mark.requires("cgroup1-devices")
-def test_devices_that_others_allowed_stay(bundle: Bundle) -> None:
-    """containerd says all rules of a container with each change of a limit; a GPU's hook has added some of its own."""
-    sleeping(bundle, devices=[NONE, KMSG])
-    (file(bundle, "devices.allow")).write_text("c 195:0 rw")
-    change_by_json(bundle, devices=[NONE, KMSG], pids={"limit": 9}).ok()
-    assert "c 195:0 rw" in value(bundle, "devices.list")
-
-
-@pytest.mark.differs_from_runc("cannot change devices")
-@pytest.mark.requires("cgroup1-devices")
-def test_devices_that_others_allowed_survive_a_change_of_rules(bundle: Bundle) -> None:
-    sleeping(bundle, devices=[NONE])
-    (file(bundle, "devices.allow")).write_text("c 195:0 rw")
-    change_by_json(bundle, devices=[NONE, KMSG]).ok()
-    assert "c 1:11 r" in value(bundle, "devices.list")
-    change_by_json(bundle, devices=[NONE]).ok()
-    assert "c 195:0 rw" in value(bundle, "devices.list")
-    assert "c 1:11" not in value(bundle, "devices.list")
-
-
-def disk() -> dict[str, int]:
-    number = os.stat("/").st_dev
-    return {"major": os.major(number), "minor": os.minor(number)}
-
-
-@pytest.mark.differs_from_runc("changes of blockIO nothing but the weight")
-def test_throttles_are_set_and_lifted(bundle: Bundle) -> None:
-    if not os.path.exists("/sys/dev/block/{major}:{minor}".format(**disk())):
-        pytest.skip("the root file system is on no disk")
-    sleeping(bundle)
-    name = "blkio.throttle.read_bps_device" if is_v1("blkio") else "io.max"
-    change_by_json(bundle, blockIO={"throttleReadBpsDevice": [{**disk(), "rate": 1048576}]}).ok()
-    assert "1048576" in file(bundle, name).read_text()
-    refused = change_by_json(
-        bundle, cpu={"cpus": "4000"}, blockIO={"throttleReadBpsDevice": [{**disk(), "rate": 4096}]}
-    )
-    assert refused.returncode == 1
-    assert "1048576" in file(bundle, name).read_text()
-    change_by_json(bundle, blockIO={"throttleReadBpsDevice": [{**disk(), "rate": 0}]}).ok()
-    assert "1048576" not in file(bundle, name).read_text()
-
-
-@pytest.mark.requires("cgroup2-hugetlb")
-@pytest.mark.differs_from_runc("cannot change huge pages")
-def test_huge_pages(bundle: Bundle) -> None:
-    limit = [{"pageSize": "2MB", "limit": 4 * MIB}]
-    sleeping(bundle, hugepageLimits=limit)
-    place = Path(host.hierarchies()["cgroup2"], bundle.token)
-    change_by_json(bundle, hugepageLimits=[{**limit[0], "limit": 8 * MIB}]).ok()
-    assert (place / "hugetlb.2MB.max").read_text().strip() == str(8 * MIB)
-    assert (place / "hugetlb.2MB.rsvd.max").read_text().strip() == str(8 * MIB)
-    bad = {"pageSize": "3MB", "limit": 0}
-    assert change_by_json(bundle, hugepageLimits=[limit[0], bad]).returncode == 1
-    assert (place / "hugetlb.2MB.max").read_text().strip() == str(8 * MIB)
-
-
-@pytest.mark.requires("cgroup2")
-def test_unified(bundle: Bundle) -> None:
-    sleeping(bundle)
-    change_by_json(bundle, unified={"memory.high": "50331648", "pids.max": "21"}).ok()
-    assert file(bundle, "memory.high").read_text().strip() == "50331648"
-    assert value(bundle, "pids.max") == "21"
-
-
-@pytest.mark.differs_from_runc("takes for granted what it cannot change")
-def test_what_the_containers_cgroups_cannot_do_is_an_error(bundle: Bundle) -> None:
-    sleeping(bundle)
-    refused = change_by_json(bundle, rdma={"no_such_device0": {"hcaHandles": 1}}, pids={"limit": 5})
-    assert refused.returncode == 1
-    assert ".linux.resources.rdma.no_such_device0" in refused.stderr
-
-
-def test_cache_without_resctrl_is_an_error(bundle: Bundle) -> None:
-    if os.path.exists("/sys/fs/resctrl/schemata"):
-        pytest.skip("this host has resctrl")
-    sleeping(bundle)
-    refused = change(bundle, "--l3-cache-schema", "L3:0=f", "--pids-limit", "5")
-    assert refused.returncode == 1
-    assert value(bundle, "pids.max") == "max"
 
 
 # status

@@ -29,6 +29,7 @@ def test_the_version_is_what_engines_parse(word: str, capfd: Captured) -> None:
     assert main([word]) == 0
     first, commit, spec = capfd.readouterr().out.splitlines()
     assert first == f"pyrunc version {__version__}"
+    assert "runc version " in first, "what some callers look for in it"
     assert commit.startswith("commit: ")
     assert spec == "spec: 1.3.0"
 
@@ -48,7 +49,8 @@ def test_each_command_has_its_help(name: str, words: tuple[str, ...], capfd: Cap
     out = capfd.readouterr().out
     assert out.startswith(f"usage: pyrunc {name} ")
     for flag in (*COMMANDS[name].flags, HELP):
-        (line,) = (line for line in out.replace("\n   ", "   ").splitlines() if f" --{flag.name} " in line)
+        begin = f"  -{flag.short}, --{flag.name} " if flag.short else f"  --{flag.name} "
+        (line,) = (line for line in out.replace("\n   ", "   ").splitlines() if line.startswith(begin))
         assert flag.help in line
         assert not flag.value or f" {flag.value} " in line
 

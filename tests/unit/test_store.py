@@ -6,6 +6,8 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +34,33 @@ def entry(root: str) -> Iterator[Entry]:
 
 def file(entry: Entry, name: str = "state.json") -> Path:
     return Path(entry.root, entry.id, name)
+
+
+# Where it is
+
+ROOT_IN_A_USER_NAMESPACE = ["unshare", "--user", "--map-root-user"]
+OWN, EVERYBODYS = "/run/user/1000/pyrunc", "/run/pyrunc"
+
+
+def default_root(wrap: list[str], **environment: str) -> str:
+    code = "from pyrunc.state.store import default_root; print(default_root())"
+    done = subprocess.run(
+        [*wrap, sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.requires("userns")
+def test_root_of_a_user_namespace_keeps_its_state_where_the_user_does() -> None:
+    """podman without root starts us so, and lets us find the place."""
+    places = {"XDG_RUNTIME_DIR": "/run/user/1000", "USER": "jo"}
+    assert default_root(ROOT_IN_A_USER_NAMESPACE, **places) == OWN
+    assert default_root(ROOT_IN_A_USER_NAMESPACE, XDG_RUNTIME_DIR="/run/user/1000", USER="root") == EVERYBODYS
+
+
+@pytest.mark.requires("root")
+def test_root_of_the_host_keeps_its_state_in_run() -> None:
+    assert default_root([], XDG_RUNTIME_DIR="/run/user/0", USER="jo") == EVERYBODYS
 
 
 # Taking an id
@@ -150,6 +179,9 @@ EVERYTHING = state(
     host_mounts=True,
     private_pids=False,
     resctrl_made=("/sys/fs/resctrl/box",),
+    session_keyring="_ses.box.1",
+    device_rules=("deny a *:* rwm",),
+    unit={"name": "box.scope"},
 )
 
 
@@ -382,3 +414,27 @@ def test_timestamps_are_rfc3339_in_utc() -> None:
 def test_timestamps_keep_the_zeros_of_their_nanoseconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_042)
     assert store.timestamp() == "2023-11-14T22:13:20.000000042Z"
+
+
+# The configuration
+
+
+def test_the_configuration_is_kept_for_its_owner_and_removed_with_the_rest(entry: Entry) -> None:
+    text = '{"a": "\u00e4"}' + " " * 200_000
+    entry.keep_config(text)
+    assert entry.kept_config() == text
+    assert stat.S_IMODE(file(entry, "config.json").stat().st_mode) == 0o600
+    entry.remove()
+    assert not Path(entry.root, entry.id).exists()
+
+
+def test_a_configuration_that_is_not_there(entry: Entry) -> None:
+    with pytest.raises(StateError, match="configuration of"):
+        entry.kept_config()
+
+
+def test_a_configuration_is_written_through_no_link(entry: Entry, tmp_path: Path) -> None:
+    file(entry, "config.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StateError, match="configuration of"):
+        entry.keep_config("{}")
+    assert not (tmp_path / "elsewhere").exists()

@@ -39,7 +39,8 @@ def pack(guest: Guest, target: Path) -> dict[str, list[str]]:
     (guest.base / "rootfs" / PLACE.lstrip("/")).mkdir(parents=True, exist_ok=True)
     unshare = ("unshare", "--mount", "--propagation", "private")
     step(*unshare, "sh", "-c", CHROOT, guest.base / "rootfs", checkout, PLACE)
-    step("tar", "--create", "--file", target / ARCHIVE, "--owner=0", "--group=0", "--mode=a+rX", "--directory", checkout, ".")
+    modes = ("--owner=0", "--group=0", "--mode=a+rX")
+    step("tar", "--create", "--file", target / ARCHIVE, *modes, "--directory", checkout, ".")
     files: dict[str, list[str]] = json.loads((checkout / "lanes.json").read_text())
     shutil.rmtree(checkout)
     return files

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pyrunc import cgroups
+from pyrunc.cgroups import v2
 from pyrunc.errors import CgroupError, StepError
 from pyrunc.plan.facts import Hierarchy
 from pyrunc.plan.steps_cgroups import CgroupPlan, Directory, Write
@@ -119,6 +120,31 @@ def test_v2_minds_a_refused_controller_only_if_it_is_needed(
         ).read_text() == "+pidsry"  # +memory, and then +pids over it
 
 
+@pytest.mark.parametrize("needed", [(), ("memory",)])
+def test_v2_parent_with_processes_is_left_as_it_is(
+    tmp_path: Path,
+    kernel: Callable[[dict[str, str]], None],
+    needed: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would take cpu and pids by themselves, and then be a threaded domain."""
+
+    def write(fd: int, data: bytes) -> int:
+        if b"+memory" in data:
+            raise OSError(16, "Device or resource busy")
+        return os.write(fd, data)
+
+    kernel(V2_FILES)
+    fill(tmp_path, {**V2_FILES, "cgroup.procs": "17\n"})
+    monkeypatch.setattr(posix, "write", write)
+    if needed:
+        with pytest.raises(CgroupError, match=f"move them from {tmp_path}/cgroup.procs into a child"):
+            cgroups.create(unified(tmp_path, "box", needed))
+    else:
+        cgroups.create(unified(tmp_path, "box", needed))
+    assert (tmp_path / "cgroup.subtree_control").read_text() == ""
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [
@@ -135,7 +161,8 @@ def test_v2_cgroup_in_use_is_refused(tmp_path: Path, files: dict[str, str], word
         cgroups.create(unified(tmp_path, "box"))
 
 
-def test_v2_empty_cgroup_is_taken(tmp_path: Path) -> None:
+def test_v2_empty_cgroup_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(v2, "_forget_devices", lambda _: None)  # only a real cgroup can have programs
     (tmp_path / "box").mkdir()
     fill(tmp_path, V2_FILES)
     fill(tmp_path / "box", V2_FILES)

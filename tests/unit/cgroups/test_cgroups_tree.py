@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,13 +12,14 @@ from pyrunc.cgroups import tree
 from pyrunc.errors import CgroupError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-DEEP = 3000  # more than recursion takes, and with 5 characters a level more than PATH_MAX
+DEEP = 1500  # more than recursion takes, and with 6 characters a level more than PATH_MAX
 
 
 @pytest.fixture
-def deep(tmp_path: Path) -> Path:
+def deep(tmp_path: Path) -> Iterator[Path]:
     """A chain of directories, the last with a process in it."""
     top = tmp_path / "top"
     top.mkdir()
@@ -29,7 +31,8 @@ def deep(tmp_path: Path) -> Path:
         fd = below
     write(fd, "42\n")
     os.close(fd)
-    return top
+    yield top
+    subprocess.run(["rm", "-rf", str(top)], check=True)  # shutil and pytest recurse
 
 
 def write(within: int, pids: str) -> None:

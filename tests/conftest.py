@@ -256,6 +256,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "delegation": _has_own_cgroup,
     "apparmor": lambda: _works("aa-enabled", "--quiet") and bool(shutil.which("apparmor_parser")),
     "criu": lambda: _works("criu", "check"),
+    "soft-dirty": lambda: _works("criu", "check", "--feature", "mem_dirty_track"),
     "userns": lambda: _works("unshare", "-U", "--map-root-user", "true"),
     "timens": lambda: _works("unshare", "-T", "true"),
     "overlay": _can_mount_overlay,

@@ -6,6 +6,7 @@ import sys
 
 from pyrunc import __version__
 from pyrunc.cli import SPEC_VERSION, Context
+from pyrunc.host.images import ANNOTATION as CRIU_CONFIG
 from pyrunc.jsontext import dump
 from pyrunc.kernel import flags, seccomp
 from pyrunc.plan import mounts
@@ -62,5 +63,5 @@ def document() -> dict[str, object]:
             "memoryPolicy": {"modes": list(MEMORY_POLICY_MODES), "flags": list(MEMORY_POLICY_FLAGS)},
         },
         "annotations": {"org.pyrunc.version": __version__},
-        "potentiallyUnsafeConfigAnnotations": [CORE_SCHED, LANDLOCK, SYSTEMD_PROPERTY],
+        "potentiallyUnsafeConfigAnnotations": [CORE_SCHED, LANDLOCK, SYSTEMD_PROPERTY, CRIU_CONFIG],
     }

@@ -17,7 +17,8 @@ _DEEPEST = 64
 def copy_tree(source: int, tree: int, uid: int = 0, gid: int = 0) -> None:
     """Copy the directory `source` (a descriptor, maybe O_PATH) into the root of the detached mount `tree`.
 
-    `uid` and `gid` are of somebody who may make files there, which a tmpfs with mapped ids may not let root do. Only descriptors are followed, never a link: the image may swap its directories while we read them.
+    `uid` and `gid` are of somebody who may make files there, which a tmpfs with mapped ids may not let root do.
+    Only descriptors are followed, never a link: the image may swap its directories while we read them.
     Raises StepError where the tree is deeper than 64 directories, or has an owner who is not mapped, OSError as the
     calls do.
     """

@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from pyrunc.plan.steps_process import Process
+    from pyrunc.plan.steps import Process
     from pyrunc.sync import Channel
 
 _PAUSE = 0.001  # seconds

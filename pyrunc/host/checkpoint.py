@@ -81,7 +81,9 @@ def _plan(entry: Entry, state: State) -> Plan:
     notify = f"{entry.root}/{entry.id}/{NOTIFY_DIRECTORY}"
     if not posix.access(notify, posix.F_OK):
         notify = ""
-    request = Request(state.id, state.bundle, cgroups=bool(state.cgroup_leaves), notify=notify)
+    request = Request(
+        state.id, state.bundle, cgroups=bool(state.cgroup_leaves), systemd=bool(state.unit), notify=notify
+    )
     spec = parse(entry.kept_config(), f"{entry.root}/{entry.id}/{CONFIG}")
     return make_plan(spec, request, look())
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 DESCRIPTORS = "descriptors.json"
 """Names of the container's standard streams when it was dumped, as runc writes them."""
 
-_ANNOTATION = "org.criu.config"
+ANNOTATION = "org.criu.config"
+"""Names a file of settings for criu, which can do anything that criu can."""
 _CONFIGS = ("/etc/criu/pyrunc.conf", "/etc/criu/runc.conf")
 _LOG_EVERYTHING = 4
 
@@ -145,7 +146,7 @@ def criu_options(options: Options, images: Images, plan: Plan) -> dict[str, Opti
     }
     if options.network_lock:
         wanted["network_lock"] = NETWORK_LOCKS[options.network_lock]
-    config = plan.annotations.get(_ANNOTATION, _default_config())
+    config = plan.annotations.get(ANNOTATION, _default_config())
     if config:
         wanted["config_file"] = config
     return wanted

@@ -47,7 +47,8 @@ class Podman(Engine):
         places = ["--root", f"{self.home}/podman", "--runroot", f"{self.home}/podman-run"]
         choices = ["--events-backend", "file", "--storage-driver", "vfs"]
         whole = ("podman", *places, *choices, *by_name, *words)
-        env = {"CONTAINERS_CONF": f"{self.home}/containers.conf"}
+        # podman 5 warns of cgroup v1 in every output.
+        env = {"CONTAINERS_CONF": f"{self.home}/containers.conf", "PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
         if tty:
             return self.box.run_on_terminal(*whole, user=self.of_user, env=env)
         return self.box.run(*whole, stdin=stdin, user=self.of_user, env=env)

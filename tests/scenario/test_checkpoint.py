@@ -49,8 +49,8 @@ def box() -> Iterator[int]:
         assert host.eventually(lambda: children.read_text().split())
         first = int(children.read_text())
         own = os.stat("/proc/self/ns/mnt")
-        # unshare mounts /proc last.
-        assert host.eventually(lambda: b"sleep" in Path(f"/proc/{first}/cmdline").read_bytes())
+        # unshare mounts /proc, and then becomes the shell.
+        assert host.eventually(lambda: Path(f"/proc/{first}/comm").read_text() == "sh\n")
         assert os.stat(f"/proc/{first}/ns/mnt") != own
         yield first
         holder.kill()
@@ -264,6 +264,7 @@ def test_a_read_only_root(counter: Bundle) -> None:
     counter.delete("--force")
 
 
+@pytest.mark.differs_from_runc("they are copies")
 def test_mounts_below_a_bind_source(counter: Bundle) -> None:
     """They are the host's afterwards as well, and not copies of what was in them."""
     (counter.dir / "shared/below").mkdir(parents=True)
@@ -435,6 +436,22 @@ def test_a_session_keyring_of_its_own(counter: Bundle) -> None:
     restore(counter).ok()
     goes_on(counter, reached)
     assert f"_ses.{counter.id}" in counter.path("/tmp/keys").read_text()
+
+
+@pytest.mark.requires("soft-dirty")
+def test_memory_is_saved_beforehand(counter: Bundle) -> None:
+    started(counter).attempt("checkpoint", "--image-path", f"{counter.dir}/before", "--pre-dump").ok()
+    goes_on(counter, count(counter))
+    reached = checkpointed(counter, "--parent-path", "../before")
+    assert (counter.dir / "images/parent").exists()
+    restore(counter).ok()
+    goes_on(counter, reached)
+
+
+@pytest.mark.parametrize("flags", [["--parent-path", "nowhere"], ["--parent-path", "/nowhere"], ["--lazy-pages"]])
+def test_flags_that_lack_something(counter: Bundle, flags: list[str]) -> None:
+    assert started(counter).attempt("checkpoint", *images(counter), *flags).returncode == 1
+    assert counter.status == "running"
 
 
 # Hooks

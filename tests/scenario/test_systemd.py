@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -289,7 +289,7 @@ def test_kill_all_of_a_scope(scoped: Bundle) -> None:
     assert scoped.wait(pid) == 137
 
 
-@pytest.mark.differs_from_runc("leaves scopes behind, or refuses to delete what it has half made")
+@pytest.mark.differs_from_runc("now and then leaves a scope behind, or cannot delete what it has half made", strict=False)
 def test_killed_at_any_moment_it_leaves_no_unit(scoped: Bundle) -> None:
     words = scoped.save().command("create")
     for moment in list(moments(scoped, words))[4::4]:

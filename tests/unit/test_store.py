@@ -45,7 +45,12 @@ OWN, EVERYBODYS = "/run/user/1000/pyrunc", "/run/pyrunc"
 def default_root(wrap: list[str], **environment: str) -> str:
     code = "from pyrunc.state.store import default_root; print(default_root())"
     done = subprocess.run(
-        [*wrap, sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        [*wrap, sys.executable, "-c", code],
+        cwd=Path(__file__).resolve().parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.strip()
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.vm.cache import Guest
 
 TEST_SECONDS = 1500.0
+HANGS_AFTER = 120  # seconds: then pytest says where a test hangs
 NOTHING_COLLECTED = 5
 SLOWNESS = "16"  # of python in the guest; times in tests are multiplied by it
 
@@ -39,6 +40,7 @@ class Part(NamedTuple):
         named = any((REPOSITORY / option.partition("::")[0]).exists() for option in self.options)
         files = () if named else self.files[lane]
         python = [f"{PLACE}/.venv/bin/python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--color=no"]
+        python += ["-o", f"faulthandler_timeout={HANGS_AFTER}"]
         which = [f"--lane={lane}", f"--part={self.number}/{self.of}"]
         env = {"PYRUNC_CI": "1", "PYRUNC_SLOWNESS": SLOWNESS, "PYTHONDONTWRITEBYTECODE": "1"}
         return Request([*python, *which, *self.options, *files], user, PLACE, env)

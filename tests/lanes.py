@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FEATURES = frozenset({"cgroup2", "systemd", "apparmor", "criu", "delegation"})
 LACKS = ("cgroup1", "libpython")  # cgroup v1; the one version of python that launcher/image.c knows
-FOLDERS = ("tests/kernel", "tests/scenario")
+FOLDERS = ("tests/kernel", "tests/scenario", "tests/bundles")
 LANES = ("root", "user", "all")
 USERS_OWN = "delegation"  # a cgroup that systemd has given to the ordinary user who runs the tests
 

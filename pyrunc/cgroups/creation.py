@@ -32,14 +32,26 @@ def missing_directories(plan: CgroupPlan) -> tuple[str, ...]:
     return tuple(missing)
 
 
-def create(plan: CgroupPlan, inhabitant: int = 0) -> None:
+def make_unified(plan: CgroupPlan) -> None:
+    """Make the v2 cgroup, before its limits and before all others. Raises CgroupError."""
+    _make([each for each in plan.directories if each.hierarchy.version == 2], plan, 0)
+
+
+def create(plan: CgroupPlan, inhabitant: int = 0, with_unified: bool = True) -> None:
     """Make the container's cgroup in every hierarchy, with all limits set, ready to be entered.
 
     An existing cgroup is taken only if it is empty and not frozen (requirement 94: what runs there already
     would share the container's limits, and be killed with it); `inhabitant` is a process of the container's that
-    systemd has put there. Raises CgroupError, or StepError for a limit.
+    systemd has put there. Without `with_unified` the v2 cgroup is there already, by make_unified. Raises CgroupError,
+    or StepError for a limit.
     """
-    for directory in plan.directories:
+    _make([each for each in plan.directories if with_unified or each.hierarchy.version != 2], plan, inhabitant)
+    apply(plan.writes)
+    limit_devices(plan)
+
+
+def _make(directories: list[Directory], plan: CgroupPlan, inhabitant: int) -> None:
+    for directory in directories:
         try:
             if directory.hierarchy.version == 2:
                 from pyrunc.cgroups import v2
@@ -50,8 +62,6 @@ def create(plan: CgroupPlan, inhabitant: int = 0) -> None:
         except OSError as err:
             message = f"{directory.where}: cannot {directory.describe()}: {reason(err)}"
             raise CgroupError(message, _way_to_rights(err)) from err
-    apply(plan.writes)
-    limit_devices(plan)
 
 
 def _way_to_rights(err: OSError) -> str:

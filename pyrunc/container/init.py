@@ -82,6 +82,8 @@ def init(plan: Plan, channel: Channel, inherited: Inherited, say: Callable[[str]
         root = _fill_root(plan, channel, inherited, say)
         channel.say(sync.ROOTFS_READY)
         channel.expect(sync.HOOKS_DONE)
+        for hook in plan.hooks.create_container:
+            say(f"{hook.where}: {hook.describe()}")
         _run_hooks(plan, plan.hooks.create_container, "creating")
         program, env = _settle(plan, channel, inherited, root, umask, say)
         _close_others(plan, channel, inherited.but(root=-1, trees={}, joins={}))
@@ -178,8 +180,8 @@ def _join_last(plan: Plan, fds: tuple[int, ...]) -> int:
 
 def _perform(step: Step, say: Callable[[str], None], act: Callable[[], None]) -> None:
     """Do one step; an error names it, with its place in config.json."""
-    say(step.describe())
     where = f"{step.where}: " if step.where else ""
+    say(where + step.describe())
     try:
         act()
     except StepError as err:
@@ -204,6 +206,7 @@ def _settle(
     covers = masking.prepare() if _has(plan, steps.MaskPath) else None
     proc = procfs.open_whole() if _has(plan, steps.WriteSysctl) or _has_policies(plan) else -1
     seal()
+    say(f".root.path: make {plan.rootfs.path} the root")
     rootfs.enter(plan.rootfs, root.fd)
     inside = posix.open("/", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     root.fd = inside
@@ -229,6 +232,10 @@ def _settle(
     posix.umask(umask)
     if plan.process is None:
         return "", {}
+    for where, act in plan.process.acts():
+        say(f"{where}: {act}")
+    if inherited.seccomp is not None:
+        say(".linux.seccomp: load the filter, right before the program")
     process.prepare(plan.process, inside, inherited.seccomp is not None, proc)
     env = process.environment(plan.process, inside)
     return process.find_program(plan.process.args[0], env), env

@@ -102,13 +102,16 @@ def create(
         inherited = Inherited(*entry.make_fifos(), root, trees, order.log, joins, filter_, state.session_keyring)
         cgroup_fd = _make_cgroup_before(plan)
         load_for(plan)
+        _announce(plan, say)
         gc.freeze()  # what is there at the fork is shared; collecting in the child would copy it
         pid = child.start_inside(plan, channels.theirs, inherited, cgroup_fd, say)
         channels.theirs.close()
         _close(inherited, cgroup_fd)
         state = _name(state, pid, channels.ours)
         _take_in(plan, state.pid, groups, driver)
-        document = _attend(plan, facts, state, channels.ours, cgroup_fd >= 0 or driver is not None, meanwhile)
+        by_systemd, born_inside = driver is not None, cgroup_fd >= 0
+        make_cgroup = None if by_systemd else lambda: _make_cgroup(plan, pid, born_inside)
+        document = _attend(plan, facts, state, channels.ours, make_cgroup, meanwhile, say)
         state = state.but(status=CREATED, cgroup_leaves=tuple(each.path for each in plan.cgroup.directories))
         encoded = store.encode(state)  # while the inside settles
         pty = _await_ready(plan, state, channels.ours, document)
@@ -213,12 +216,32 @@ def _kept(hooks: tuple[Hook, ...]) -> list[dict[str, object]]:
     return [dict(hook.__dict__) for hook in hooks]
 
 
+def _announce(plan: Plan, say: Callable[[str], None]) -> None:
+    """Say what both sides are about to make between them, each with its place in config.json."""
+    for step in plan.namespaces.join:
+        say(f"{step.where}: {step.describe()}")
+    say(f".linux.namespaces: {plan.namespaces.describe()}")
+    if plan.id_maps is not None:
+        say(f".linux.uidMappings: {plan.id_maps.describe()}")
+    for directory in plan.cgroup.directories:
+        say(f"{directory.where}: {directory.describe()}")
+    for write in plan.cgroup.writes:
+        say(f"{write.where}: {write.describe()}")
+
+
 def _make_cgroup_before(plan: Plan) -> int:
-    """On cgroup v2 the child is born in its cgroup, so that has to be there; on v1 it is made while the child works."""
+    """Make the v2 cgroup that the child is born in; its limits, and cgroups on v1, are made while the child works."""
     if plan.cgroup.unified is None or not plan.cgroup.born_inside:
         return -1
-    cgroups.create(plan.cgroup)
+    cgroups.make_unified(plan.cgroup)
     return cgroups.open_directory(plan.cgroup)
+
+
+def _make_cgroup(plan: Plan, pid: int, born_inside: bool) -> None:
+    """Make what is not there yet of the cgroups, with all limits; on v2 the child is put into it, on v1 it goes."""
+    cgroups.create(plan.cgroup, with_unified=not born_inside)
+    if not born_inside and cgroups.adds_early(plan.cgroup):
+        cgroups.add(plan.cgroup, pid)
 
 
 def _close(inherited: Inherited, cgroup_fd: int) -> None:
@@ -238,7 +261,13 @@ def _name(state: State, pid: int, ours: Channel) -> State:
 
 
 def _attend(
-    plan: Plan, facts: Facts, state: State, ours: Channel, in_cgroup: bool, meanwhile: Callable[[], None]
+    plan: Plan,
+    facts: Facts,
+    state: State,
+    ours: Channel,
+    make_cgroup: Callable[[], None] | None,
+    meanwhile: Callable[[], None],
+    say: Callable[[str], None],
 ) -> str:
     """Give the inside what it needs, in the order of sync.py, up to the hooks; return the state that they got."""
     if plan.process is not None and plan.process.oom_score_adj is not None:
@@ -249,10 +278,8 @@ def _attend(
         ours.expect(sync.NEED_ID_MAPS)
         write_id_maps(state.pid, plan.id_maps, facts)
         ours.say(sync.ID_MAPS_WRITTEN)
-    if not in_cgroup:
-        cgroups.create(plan.cgroup)
-        if cgroups.adds_early(plan.cgroup):
-            cgroups.add(plan.cgroup, state.pid)
+    if make_cgroup is not None:
+        make_cgroup()
     ours.say(sync.CGROUP, (*cgroups.entry_fds(plan.cgroup, late=False), *cgroups.visit_fds(plan.cgroup)))
     meanwhile()
     ours.expect(sync.ROOTFS_READY)
@@ -263,6 +290,8 @@ def _attend(
     document = sync.state_document(
         plan.oci_version, plan.id, CREATING, state.pid, plan.bundle, plan.annotations
     )
+    for hook in (*plan.hooks.prestart, *plan.hooks.create_runtime):
+        say(f"{hook.where}: {hook.describe()}")
     run_hooks(plan.hooks.prestart, document)
     run_hooks(plan.hooks.create_runtime, document)
     ours.say(sync.HOOKS_DONE)

@@ -7,6 +7,7 @@ the step; it is empty for what every container gets.
 
 from __future__ import annotations
 
+from pyrunc.kernel.flags import CAPABILITIES
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
@@ -54,6 +55,12 @@ class IdMaps(Record):
 
     uids: tuple[IdMap, ...]
     gids: tuple[IdMap, ...]
+
+    def describe(self) -> str:
+        """Say the maps as "inside = outside (how many)"."""
+        kinds = (("uids", self.uids), ("gids", self.gids))
+        said = (f"{name} {each.inside} = {each.outside} ({each.size})" for name, maps in kinds for each in maps)
+        return f"map {', '.join(said)}"
 
 
 class MountFs(Step):
@@ -237,6 +244,11 @@ class Namespaces(Record):
     names: tuple[str, ...] = ()
     """Every type that config.json lists, new or joined."""
 
+    def describe(self) -> str:
+        """Say which are made new."""
+        joined = {step.kind for step in self.join}
+        return f"make namespaces: {', '.join(name for name in self.names if name not in joined) or 'none'}"
+
 
 class Rootfs(Record):
     """The container's root: where it is on the host, and how it becomes "/".
@@ -295,6 +307,17 @@ class Process(Record):
     policies: tuple[Step, ...] = ()
     """What few containers ask for: steps_process.py."""
 
+    def acts(self) -> tuple[tuple[str, str], ...]:
+        """Say who the program will be, as (place in config.json, act)."""
+        groups = f", groups {' '.join(map(str, self.additional_gids))}" if self.additional_gids else ""
+        acts = [(".process.user", f"become uid {self.uid}, gid {self.gid}{groups}")]
+        if self.capabilities is not None:
+            kept = [name for name, number in CAPABILITIES.items() if number in self.capabilities.bounding]
+            acts += [(".process.capabilities", f"give up all capabilities but {' '.join(kept) or 'none'}")]
+        if self.no_new_privileges:
+            acts += [(".process.noNewPrivileges", "set no_new_privs")]
+        return tuple(acts)
+
 
 class Hook(Record):
     """One program of config.json's hooks. `timeout` is in seconds, None is without limit."""
@@ -304,6 +327,10 @@ class Hook(Record):
     args: tuple[str, ...]
     env: tuple[str, ...]
     timeout: int | None
+
+    def describe(self) -> str:
+        """Say the act in words."""
+        return f"run the hook {self.path}"
 
 
 class Hooks(Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import tempfile
@@ -37,13 +38,20 @@ class Part(NamedTuple):
     def request(self, user: str) -> Request:
         """Return the command for the tests of a user."""
         lane = "all" if self.everything else "root" if user == "root" else "user"
-        named = any((REPOSITORY / option.partition("::")[0]).exists() for option in self.options)
-        files = () if named else self.files[lane]
+        files = () if names_a_test(self.options) else self.files[lane]
         python = [f"{PLACE}/.venv/bin/python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--color=no"]
         python += ["-o", f"faulthandler_timeout={HANGS_AFTER}"]
         which = [f"--lane={lane}", f"--part={self.number}/{self.of}"]
         env = {"PYRUNC_CI": "1", "PYRUNC_SLOWNESS": SLOWNESS, "PYTHONDONTWRITEBYTECODE": "1"}
         return Request([*python, *which, *self.options, *files], user, PLACE, env)
+
+
+def names_a_test(options: tuple[str, ...]) -> bool:
+    """Tell whether pytest's options have a path, other than as the value of an option before it."""
+    return any(
+        (REPOSITORY / word.partition("::")[0]).exists() and ("=" in before or not before.startswith("--"))
+        for before, word in itertools.pairwise(("", *options))
+    )
 
 
 def test(options: list[str], count: int, everything: bool) -> int:

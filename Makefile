@@ -1,4 +1,5 @@
 # make demo     install what is missing, build everything, run a first container (as root)
+# make bundles  make all of bundles/ ready to run: root file systems, and config.json where it depends on the host
 # make test     all gates: ruff, mypy, the tests of the house, of units, of the kernel and of scenarios, then test-vm
 # make test-vm  the tests that want cgroup v2, systemd, AppArmor or CRIU, in an emulated machine (docs/testing.md)
 # make conformance  judge pyrunc by the cases of conformance/, and the cases by broken runtimes (docs/conformance.md)
@@ -31,7 +32,7 @@ export PYRUNC_CI := 1
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all conformance demo test test-vm lint types pytest bench man deps-demo deps-test install-deps help clean
+.PHONY: all bundles conformance demo test test-vm lint types pytest bench man deps-demo deps-test install-deps help clean
 
 all: $(STAMPS)/pyrunc
 
@@ -42,6 +43,9 @@ demo: deps-demo $(STAMPS)/pyrunc
 	@$(VENV)/bin/python bundles/rootfs.py bundles/hello/rootfs
 	@test "$$(id -u)" = 0 || { echo "make demo: the hello bundle is root's: sudo make demo" >&2; exit 1; }
 	$(VENV)/bin/pyrunc run --bundle bundles/hello hello
+
+bundles: deps-demo $(STAMPS)/pyrunc
+	@$(VENV)/bin/python -m bundles
 
 test: deps-test $(STAMPS)/dev $(STAMPS)/pyrunc
 	$(VENV)/bin/ruff check .
@@ -97,5 +101,6 @@ $(STAMPS)/pyrunc: $(STAMPS)/venv setup.py pyproject.toml $(SOURCES) $(wildcard o
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info bundles/*/rootfs .mypy_cache .ruff_cache .pytest_cache
+	$(PYTHON) -m bundles --clean
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""python -m bundles [NAME ...] [--into DIR]    make bundles ready to run, all of them unless some are named
+"""Make bundles ready to run, all of them unless some are named.
 
 --into builds copies, DIR/NAME: for an ordinary user, or for several at once. --clean removes what was made.
 """

@@ -34,7 +34,7 @@ def basic(name: str, *args: str) -> Config:
 def with_capabilities(config: Config, *more: str) -> Config:
     """Give docker's usual capabilities to the program, and more by their names without CAP_."""
     names = sorted(f"CAP_{name}" for name in {*CAPABILITIES, *more})
-    config["process"]["capabilities"] = {kind: names for kind in ("bounding", "effective", "permitted")}
+    config["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), names)
     return config
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from conformance import host, needs
 from conformance.box import Box
 from conformance.case import Case, Failure, NotApplicable
+from conformance.runtime import SLOWNESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -96,7 +97,8 @@ def _apart(runtime: Runtime, case: Case, probe: Path, folder: Path) -> tuple[Out
         reader.close()
         _judge_here(runtime, case, Box(runtime, probe, folder, f"t{box_token}"), writer.fileno())
     writer.close()
-    if reader.poll(case.time_limit + 30):  # a runtime that hangs is told apart before, by its command's own patience
+    # A runtime that hangs is told apart before, by its command's own patience.
+    if reader.poll(case.time_limit * SLOWNESS + 30):
         try:
             said = os.read(reader.fileno(), 1 << 16)
         except OSError:
@@ -120,7 +122,7 @@ def _judge_here(runtime: Runtime, case: Case, box: Box, writer: int) -> None:
         if runtime.name == "crun":
             host.hide_hybrid()
         signal.signal(signal.SIGALRM, _too_late)
-        signal.setitimer(signal.ITIMER_REAL, case.time_limit)
+        signal.setitimer(signal.ITIMER_REAL, case.time_limit * SLOWNESS)
         outcome, reason = _outcome(case, box)
         signal.setitimer(signal.ITIMER_REAL, 0)
         left = box.tidy_up()

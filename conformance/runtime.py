@@ -13,7 +13,9 @@ from typing import Any
 
 from conformance.case import Failure
 
-PATIENCE = 15.0
+# How much slower than usual this machine is: an emulated one may be sixteen times.
+SLOWNESS = float(os.environ.get("CONFORMANCE_SLOWNESS", "1"))
+PATIENCE = 15.0 * SLOWNESS
 WORDS_OF_AN_ERROR = 400
 
 

@@ -3,8 +3,11 @@
 # log beside it: in which namespaces and which root it runs. The first line has the host's, to compare with.
 
 kind=$1
-log=$(dirname "$0")/log
 status=running
+# The root of the container has it here. (Its args say "hook.sh", but the kernel gives a script its path.)
+root=host
+[ "$0" = /hook.sh ] && root=own
+log=${0%hook.sh}log
 
 namespace() {
     readlink "/proc/self/ns/$1" | tr -cd 0-9
@@ -29,7 +32,5 @@ fi
 while [ "$kind" = program ] && ! grep -q poststart "$log"; do sleep 0.1; done
 
 read -r _ _ _ mnt _ pid _ net <"$log"
-root=host
-[ "$0" = /hook.sh ] && root=own
 line "$kind" "$status" "$(whose "$(namespace mnt)" "$mnt")" "$(whose "$(namespace pid)" "$pid")" \
     "$(whose "$(namespace net)" "$net")" "$root"

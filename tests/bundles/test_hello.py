@@ -1,54 +1,42 @@
-"""The bundles that show something: each runs, and shows it."""
+"""hello shows what its README says it shows."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from bundles import rootfs
+from tests.bundles.built import paragraphs
 
-BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
-ID = "pyrunc-test-hello"
+if TYPE_CHECKING:
+    from tests.bundles.conftest import Builder
+
+pytestmark = [pytest.mark.requires("root", "busybox"), pytest.mark.vm]
 
 
 @pytest.fixture(scope="module")
-def hello(runtime: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the hello bundle prints, paragraph by paragraph: title -> text."""
-    folder = tmp_path_factory.mktemp("hello")
-    folder.parent.chmod(0o755)
-    for name in ("config.json", "hello.sh"):
-        shutil.copy(BUNDLES / "hello" / name, folder)
-    rootfs.build(folder / "rootfs", [])
-    command = [runtime, "--root", str(folder / "state"), "run", "--bundle", str(folder), ID]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return dict(part.split("\n", 1) for part in done.stdout.split("\n== ")[1:])
+def hello(built: Builder) -> dict[str, str]:
+    """What it prints, paragraph by paragraph: title -> text."""
+    return paragraphs(built("hello").run().ok().stdout)
 
 
 def paragraph(shown: dict[str, str], title: str) -> str:
-    return next(text.strip() for name, text in shown.items() if name.startswith(title))
+    return next(text for name, text in shown.items() if name.startswith(title))
 
 
-@pytest.mark.requires("root", "busybox")
 def test_hello_shows_its_own_name(hello: dict[str, str]) -> None:
     assert paragraph(hello, "hostname") == "hello"
 
 
-@pytest.mark.requires("root", "busybox")
 def test_hello_is_pid_1(hello: dict[str, str]) -> None:
     assert paragraph(hello, "pid 1") == "pid 1: /bin/sh /hello.sh"
     assert paragraph(hello, "processes").startswith("1 sh\n")
 
 
-@pytest.mark.requires("root", "busybox")
 def test_hello_sees_only_lo(hello: dict[str, str]) -> None:
     assert paragraph(hello, "network").split() == ["lo"]
 
 
-@pytest.mark.requires("root", "busybox")
 def test_hello_shows_mounts_and_ids(hello: dict[str, str]) -> None:
     assert "/hello.sh ro" in paragraph(hello, "mounts")
     ids = paragraph(hello, "ids")
@@ -56,7 +44,6 @@ def test_hello_shows_mounts_and_ids(hello: dict[str, str]) -> None:
     assert "CapEff:\t0000000020000420" in ids
 
 
-@pytest.mark.requires("root", "busybox")
 def test_hello_shows_its_limits(hello: dict[str, str]) -> None:
     limits = paragraph(hello, "limits")
     assert f"memory, bytes: {64 << 20} " in limits
@@ -65,7 +52,6 @@ def test_hello_shows_its_limits(hello: dict[str, str]) -> None:
     assert "open files: 512 (at most 1024)" in limits
 
 
-@pytest.mark.requires("root", "busybox")
 def test_hello_is_kept_from_the_host(hello: dict[str, str]) -> None:
     kept = paragraph(hello, "what is kept")
     assert "/etc/passwd: Read-only file system" in kept

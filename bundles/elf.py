@@ -38,7 +38,7 @@ class Elf:
         self.data = path.read_bytes()
         if self.data[:5] != b"\x7fELF\x02":
             raise ValueError(f"{path}: not a 64-bit ELF")
-        self.order = "<" if self.data[5] == 1 else ">"
+        self.order = ">" if self.data[5:6] == b"\2" else "<"
         (self.machine,) = self._read("H", 18)
         self.segments = self._segments()
         self.dynamic = self._dynamic()
@@ -116,8 +116,15 @@ def is_elf(path: Path) -> bool:
         return file.read(5) == b"\x7fELF\x02"
 
 
-def loader_and_libraries(program: Path) -> list[Path]:
-    """Return the files that a program needs in order to start, by the paths that the loader would open.
+class Library(NamedTuple):
+    """A file that a program needs: where it is on this host, and where a tree without a loader's cache has it."""
+
+    path: Path
+    inside: str
+
+
+def loader_and_libraries(program: Path) -> list[Library]:
+    """Return the files that a program needs in order to start, the loader first.
 
     Nothing for a static program, or for a script. Raises OSError, ValueError; FileNotFoundError names the library
     that is not there.
@@ -136,7 +143,15 @@ def loader_and_libraries(program: Path) -> list[Path]:
             if name not in found:
                 found[name] = locate(name, elf, first)
                 waiting.append(Elf(found[name]))
-    return list(found.values())
+    return [Library(path, _place(path, found)) for path in found.values()]
+
+
+def _place(path: Path, found: dict[str, Path]) -> str:
+    """Where the loader looks without a cache is its business; but libc is in one of these directories."""
+    libc = [each for name, each in found.items() if name.startswith("libc.")]
+    if libc and str(path.parent) in configured():
+        return str(libc[0].parent / path.name)
+    return str(path)
 
 
 def locate(name: str, needed_by: Elf, program: Elf) -> Path:

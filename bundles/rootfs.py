@@ -1,9 +1,13 @@
-"""Build a root file system from what this host has, without network or image.
+"""Build a root file system from what this host has.
 
-    python bundles/rootfs.py DEST [--with PROGRAM ...]
+    python3 bundles/rootfs.py DEST [--with PROGRAM ...]           busybox, and programs of this host
+    python3 bundles/rootfs.py DEST --tar FILE [--with ...]        a tar, such as `docker export` writes
+    python3 bundles/rootfs.py DEST --image PATH [--layers]        an OCI layout or archive, or one of `docker save`
+    python3 bundles/rootfs.py DEST --debian SUITE                 Debian, from the network
 
-A static busybox is all that a bundle needs. Where there is none, the host's own shell and tools are copied,
-each with the libraries that its loader says it needs. `--with` adds further programs of the host.
+A static busybox is all that most bundles need. Where there is none, the host's own shell and tools are copied, each
+with the libraries that it needs. With --layers every layer of an image becomes a folder of its own, DEST/0 and so on,
+for overlay; what a tar may and may not do is in untar.py.
 """
 
 from __future__ import annotations
@@ -11,10 +15,18 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import struct
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+if __package__ in (None, ""):  # started as a script: python then looks for modules in bundles/ itself
+    sys.path[0] = str(REPOSITORY)
+
+if TYPE_CHECKING:
+    from bundles.tree import Tree
 
 BUSYBOX = ("/bin/busybox", "/usr/bin/busybox", "/usr/local/bin/busybox", "/usr/lib/busybox/busybox-static")
 
@@ -24,6 +36,7 @@ TOOLS = """
     sort stat stty tail touch tr true tty umount uname uniq wc
 """.split()
 
+MIRROR = "http://deb.debian.org/debian"
 DIRECTORIES = "bin dev etc home proc root run sys tmp usr var".split()
 LINKS = {"sbin": "bin", "usr/bin": "../bin", "usr/sbin": "../bin", "var/run": "../run"}
 
@@ -34,46 +47,49 @@ FILES = {
     "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
 }
 
-ELF_PROGRAM_INTERPRETER = 3
-
 
 def build(destination: Path, programs: list[str]) -> str:
     """Make or complete a root file system and return what it was made from.
 
-    `programs` are names in PATH or paths. Raises OSError: FileNotFoundError for a program that is not there.
+    `programs` are names in PATH or paths. Raises OSError: FileNotFoundError for a program that is not there, or a
+    library of it; ValueError for a broken one.
     """
-    for name in DIRECTORIES:
-        (destination / name).mkdir(parents=True, exist_ok=True)
-    (destination / "tmp").chmod(0o1777)
-    for name, target in LINKS.items():
-        link(destination / name, target)
-    for name, text in FILES.items():
-        (destination / name).write_text(text)
-    busybox = next((path for path in BUSYBOX if is_static(path)), None)
-    if busybox:
-        install_busybox(destination, busybox)
-    missing = [] if busybox else install_tools(destination)
-    for program in programs:
-        install(destination, find(program))
+    from bundles.tree import Tree
+
+    with Tree(destination) as tree:
+        for name in DIRECTORIES:
+            tree.directory(name)
+        with tree.open("tmp") as fd:
+            os.fchmod(fd, 0o1777)
+        for name, target in LINKS.items():
+            tree.link(name, target)
+        for name, text in FILES.items():
+            tree.write(name, text)
+        busybox = next((path for path in BUSYBOX if is_static(path)), None)
+        if busybox:
+            install_busybox(tree, busybox)
+        missing = [] if busybox else install_tools(tree)
+        for program in programs:
+            install(tree, find(program))
     without = f", without {', '.join(missing)}" if missing else ""
     return busybox or f"the host's own tools{without}"
 
 
-def install_busybox(destination: Path, busybox: str) -> None:
+def install_busybox(tree: Tree, busybox: str) -> None:
     """Copy busybox, and link every applet to it."""
-    replace(Path(busybox), destination / "bin/busybox")
+    tree.copy(Path(busybox), "bin/busybox")
     applets = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout
     for applet in applets.split():
         if applet != "busybox":
-            link(destination / "bin" / applet, "busybox")
+            tree.link(f"bin/{applet}", "busybox")
 
 
-def install_tools(destination: Path) -> list[str]:
+def install_tools(tree: Tree) -> list[str]:
     """Copy the host's own tools; returns those that it does not have."""
     missing = []
     for tool in TOOLS:
         try:
-            install(destination, find(tool))
+            install(tree, find(tool))
         except FileNotFoundError:
             missing.append(tool)
     return missing
@@ -81,83 +97,132 @@ def install_tools(destination: Path) -> list[str]:
 
 def find(program: str) -> Path:
     """Return where a program of the host is. Raises FileNotFoundError."""
-    found = shutil.which(program)
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if not found:
         raise FileNotFoundError(f"{program}: no such program on this host")
     return Path(found)
 
 
-def install(destination: Path, program: Path) -> None:
-    """Copy a program to /bin, its loader and libraries to the paths that they have here."""
-    replace(program, destination / "bin" / program.name)
-    for needed in loader_and_libraries(program):
-        replace(Path(needed), destination / needed.lstrip("/"))
+def install(tree: Tree, program: Path) -> None:
+    """Copy a program to /bin, its loader and libraries to where the loader finds them. Raises OSError, ValueError."""
+    from bundles import elf
 
-
-def loader_and_libraries(program: Path) -> list[str]:
-    """Return what a program needs in order to start; nothing for scripts and static programs.
-
-    The loader's own `--list` answers (ldd is a script around it). It maps the program and runs none of its
-    code, and these are the host's own programs.
-    """
-    loader = interpreter(program)
-    if not loader:
-        return []
-    command = [loader, "--list", str(program)]
-    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    # "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)", or the path alone; linux-vdso.so.1 has none.
-    words = [line.split() for line in listed.splitlines()]
-    paths = [word for line in words for word in line if word.startswith("/")]
-    return [loader, *(path for path in paths if path != loader)]
-
-
-def interpreter(program: Path) -> str:
-    """Return the path in an ELF's PT_INTERP (elf(5)), or "" if there is none. Raises OSError."""
-    with program.open("rb") as file:
-        header = file.read(64)
-        if header[:5] != b"\x7fELF\x02":  # every 64-bit machine that python 3.11 is made for
-            return ""
-        order = "<" if header[5] == 1 else ">"
-        (table,) = struct.unpack_from(f"{order}Q", header, 32)
-        size, count = struct.unpack_from(f"{order}HH", header, 54)
-        for number in range(count):
-            file.seek(table + number * size)
-            kind, _, offset, _, _, length = struct.unpack(f"{order}IIQQQQ", file.read(40))
-            if kind == ELF_PROGRAM_INTERPRETER:
-                file.seek(offset)
-                return file.read(length).rstrip(b"\0").decode()
-    return ""
+    tree.copy(program, f"bin/{program.name}")
+    for library in elf.loader_and_libraries(program):
+        tree.copy(library.path, library.inside)
 
 
 def is_static(path: str) -> bool:
     """Say whether a program exists and needs no libraries."""
-    return os.access(path, os.X_OK) and not interpreter(Path(path))
+    from bundles import elf
+
+    return os.access(path, os.X_OK) and elf.is_elf(Path(path)) and not elf.Elf(Path(path)).interpreter
 
 
-def replace(source: Path, target: Path) -> None:
-    """Copy a file, links followed, in place of whatever has the name: never write through an old link."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    shutil.copy(source, target)
+def from_tar(destination: Path, file: Path) -> list[str]:
+    """Unpack a tar that is a whole root file system, compressed or not; return what was left out.
+
+    Raises as untar.unpack does.
+    """
+    from bundles import image, untar
+    from bundles.tree import Tree
+
+    with Tree(destination) as tree:
+        return untar.unpack(lambda: image.plain(file.open("rb")), tree)
 
 
-def link(path: Path, target: str) -> None:
-    """Make a symbolic link in place of an older one or a file."""
-    path.unlink(missing_ok=True)
-    path.symlink_to(target)
+def from_image(destination: Path, path: Path, name: str = "") -> list[str]:
+    """Unpack all layers of an image into one tree, each over the one before; return what was left out.
+
+    Raises as image.read and untar.unpack do.
+    """
+    from bundles import image, untar
+    from bundles.tree import Tree
+
+    with image.read(path, name) as found, Tree(destination) as tree:
+        return [left for layer in found.layers for left in untar.unpack(layer, tree)]
+
+
+def from_layers(destination: Path, path: Path, name: str = "") -> list[Path]:
+    """Unpack every layer of an image into a folder of its own; return them as overlay wants them, the highest first.
+
+    Only root can: a whiteout is a device. Raises as from_image does.
+    """
+    from bundles import image, untar
+    from bundles.tree import Tree
+
+    folders: list[Path] = []
+    with image.read(path, name) as found:
+        for number, layer in enumerate(found.layers):
+            with Tree(destination / str(number)) as tree:
+                untar.unpack(layer, tree, alone=True)
+            folders.insert(0, destination / str(number))
+    return folders
+
+
+def debian(destination: Path, suite: str, mirror: str = MIRROR, variant: str = "minbase") -> str:
+    """Install Debian from a mirror with mmdebstrap, or debootstrap; return which.
+
+    Raises FileNotFoundError if neither is here, OSError with what it said if it failed.
+    """
+    for tool in ("mmdebstrap", "debootstrap"):
+        if not shutil.which(tool):
+            continue
+        destination.mkdir(parents=True, exist_ok=True)
+        # In a mount namespace of its own: what is mounted meanwhile ends with it, whatever happens.
+        unshare = ["unshare", "--mount", "--propagation", "private"] if os.geteuid() == 0 else []
+        command = [*unshare, tool, f"--variant={variant}", suite, str(destination), mirror]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise OSError(f"{tool} failed: {done.stderr.strip()[-300:]}")
+        return tool
+    raise FileNotFoundError("neither mmdebstrap nor debootstrap is installed")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("destination", metavar="DEST", type=Path)
+    parser.add_argument("--with", dest="programs", metavar="PROGRAM", nargs="+", default=[])
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--tar", metavar="FILE", type=Path)
+    source.add_argument("--image", metavar="PATH", type=Path)
+    source.add_argument("--debian", metavar="SUITE")
+    parser.add_argument("--layers", action="store_true", help="with --image: a folder for each layer")
+    parser.add_argument("--name", default="", help="with --image: which of several, by its name or tag")
+    parser.add_argument("--mirror", default=MIRROR, help="with --debian")
+    return parser.parse_args()
+
+
+def make(options: argparse.Namespace) -> list[str]:
+    """Do what the command line asks for; return lines to print. Raises as the functions above do."""
+    from bundles.tree import Tree
+
+    destination = options.destination
+    if options.layers:
+        return [f"lowerdir={':'.join(map(str, from_layers(destination, options.image, options.name)))}"]
+    if options.debian:
+        return [f"{destination} made by {debian(destination, options.debian, options.mirror)}"]
+    if not options.tar and not options.image:
+        return [f"{destination} made from {build(destination, options.programs)}"]
+    left_out = from_tar(destination, options.tar) if options.tar else from_image(destination, options.image)
+    with Tree(destination) as tree:
+        for program in options.programs:
+            install(tree, find(program))
+    return [f"{destination} made from {options.tar or options.image}", *(f"left out {line}" for line in left_out)]
 
 
 def main() -> None:
     """Read the command line, build, and say what was built."""
-    parser = argparse.ArgumentParser(description="Build a root file system from what this host has.")
-    parser.add_argument("destination", metavar="DEST", type=Path)
-    parser.add_argument("--with", dest="programs", metavar="PROGRAM", nargs="+", default=[])
-    options = parser.parse_args()
+    options = parse()
+    if options.layers and not options.image:
+        sys.exit("rootfs: --layers are those of an --image")
     try:
-        source = build(options.destination, options.programs)
-    except OSError as error:
+        lines = make(options)
+    except (OSError, ValueError, tarfile.TarError) as error:
         sys.exit(f"rootfs: {error}")
-    print(f"rootfs: {options.destination} made from {source}")
+    for line in lines:
+        print(f"rootfs: {line}")
 
 
 if __name__ == "__main__":

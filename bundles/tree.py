@@ -98,7 +98,7 @@ class Tree:
 
     def empty(self, name: str) -> None:
         """Remove all that is in a directory."""
-        with self.open(name, os.O_RDONLY | os.O_DIRECTORY) as fd:
+        with self.open(name or ".", os.O_RDONLY | os.O_DIRECTORY) as fd:
             for entry in os.listdir(fd):
                 remove(fd, entry)
 

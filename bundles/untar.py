@@ -14,18 +14,20 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from bundles.tree import NEW, Tree, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    Opener = Callable[[], AbstractContextManager[IO[bytes]]]
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 CHUNK = 1 << 20
-
-Opener = "Callable[[], IO[bytes]]"
 
 
 class Whiteouts(NamedTuple):
@@ -35,7 +37,7 @@ class Whiteouts(NamedTuple):
     opaque: list[str]
 
 
-def unpack(opener: Callable[[], IO[bytes]], tree: Tree, alone: bool = False) -> list[str]:
+def unpack(opener: Opener, tree: Tree, alone: bool = False) -> list[str]:
     """Unpack a tar; return the names that were left out, with the reason.
 
     `opener` opens the tar, not compressed, anew each time. `alone` says that the tree has this layer only. Root keeps
@@ -51,7 +53,7 @@ def unpack(opener: Callable[[], IO[bytes]], tree: Tree, alone: bool = False) -> 
     for name in gone.names:
         hide(tree, name, alone)
     with opener() as file:
-        return Layer(tree).extract(file)
+        return Layer(tree, alone).extract(file)
 
 
 def whiteouts(file: IO[bytes]) -> Whiteouts:
@@ -96,10 +98,15 @@ def hide_below(tree: Tree, name: str, alone: bool) -> None:
     """Carry out an opaque whiteout: of all that is there now, which is what lower layers have."""
     tree.directory(name)
     if alone:
-        with tree.open(name) as fd:
-            os.setxattr(fd, "trusted.overlay.opaque", b"y")
+        make_opaque(tree, name)
     else:
         tree.empty(name)
+
+
+def make_opaque(tree: Tree, name: str) -> None:
+    """Let nothing show through a directory: overlayfs.rst, "whiteouts and opaque directories"."""
+    with tree.open(name or ".") as fd:
+        os.setxattr(fd, "trusted.overlay.opaque", b"y")
 
 
 def hide(tree: Tree, name: str, alone: bool) -> None:
@@ -113,11 +120,12 @@ def hide(tree: Tree, name: str, alone: bool) -> None:
 class Layer:
     """One layer on its way into a tree."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, alone: bool) -> None:
         self.tree = tree
+        self.alone = alone
         self.is_root = os.geteuid() == 0
         self.left_out: list[str] = []
-        self.directories: list[tuple[str, tarfile.TarInfo]] = []
+        self.directories: dict[str, tarfile.TarInfo] = {}
 
     def extract(self, file: IO[bytes]) -> list[str]:
         """Make everything but whiteouts; return what was left out. Raises as unpack does."""
@@ -127,7 +135,7 @@ class Layer:
                 if not path.rpartition("/")[2].startswith(WHITEOUT):
                     self.make(tar, member, path)
         # Last, or what is made in a directory would change its time, or not be allowed in it.
-        for path, member in reversed(self.directories):
+        for path, member in reversed(self.directories.items()):
             with self.tree.open(path or ".", os.O_RDONLY | os.O_DIRECTORY) as fd:
                 self.dress(fd, member)
         return self.left_out
@@ -149,24 +157,28 @@ class Layer:
         else:
             self.left_out.append(f"{path}: of a kind that tar(5) does not know")
 
-    def place(self, path: str) -> Place:
-        """Make room for a name."""
-        return Place(self.tree, path)
+    @contextmanager
+    def place(self, path: str) -> Iterator[tuple[int, str]]:
+        """Make room for a name: yield its directory and its last part, with whatever had it removed."""
+        if not path:
+            raise ValueError("the root of a layer can only be a directory")
+        if path in self.directories:
+            below = f"{path}/"
+            kept = self.directories.items()
+            self.directories = {name: each for name, each in kept if not f"{name}/".startswith(below)}
+        with self.tree.parent(path) as (fd, last):
+            remove(fd, last)
+            yield fd, last
 
     def make_directory(self, member: tarfile.TarInfo, path: str) -> None:
         """Make a directory, open for now; if a link has its name, the link goes: it may lead anywhere."""
         if path and (kind := self.tree.kind(path)) != stat.S_IFDIR:
             with self.place(path) as (fd, last):
                 os.mkdir(last, 0o700, dir_fd=fd)
-                # The layer says both: what is below is gone, and here is another.
-                if kind == stat.S_IFCHR:
-                    self.make_opaque(path)
-        self.directories.append((path, member))
-
-    def make_opaque(self, path: str) -> None:
-        """Let nothing show through a directory that took the place of a whiteout."""
-        with self.tree.open(path) as fd:
-            os.setxattr(fd, "trusted.overlay.opaque", b"y")
+            # The layer says both: what is below is gone, and here is another.
+            if self.alone and kind == stat.S_IFCHR:
+                make_opaque(self.tree, path)
+        self.directories[path] = member
 
     def make_file(self, content: IO[bytes] | None, member: tarfile.TarInfo, path: str) -> None:
         """Make a regular file."""
@@ -212,21 +224,6 @@ class Layer:
                 os.setxattr(fd, name, value)
         os.fchmod(fd, member.mode & 0o7777)  # after fchown, which takes set-uid away
         os.utime(fd, (member.mtime, member.mtime))
-
-
-class Place:
-    """A name in its directory, with whatever had it removed: a context manager that gives both."""
-
-    def __init__(self, tree: Tree, path: str) -> None:
-        self.parent = tree.parent(path)
-
-    def __enter__(self) -> tuple[int, str]:
-        fd, last = self.parent.__enter__()
-        remove(fd, last)
-        return fd, last
-
-    def __exit__(self, *error: object) -> None:
-        self.parent.__exit__(*error)  # type: ignore[arg-type]
 
 
 def attributes(member: tarfile.TarInfo) -> Iterator[tuple[str, bytes]]:

@@ -218,6 +218,12 @@ def _are_packaged(*programs: str) -> bool:
     return all(shutil.which(program, path="/usr/sbin:/usr/bin") for program in programs)
 
 
+def _reaches_debian() -> bool:
+    """Ask for the lists of packages, as bundles/rootfs.py would before it installs."""
+    tool = ("mmdebstrap", "--simulate", "--variant=essential", "stable", "/nowhere", "http://deb.debian.org/debian")
+    return _works("unshare", "--mount", "--propagation", "private", *tool)
+
+
 def _has_pty() -> bool:
     try:
         for fd in os.openpty():
@@ -277,8 +283,10 @@ PROBES: dict[str, Callable[[], bool]] = {
     "bash": lambda: _works("bash", "--version"),
     "groff": lambda: _works("groff", "--version"),
     "mandoc": lambda: _works("mandoc", "-T", "lint", "/dev/null") or _works("mandoc", "-T", "ascii", "/dev/null"),
+    "debian-mirror": _reaches_debian,
     "zsh": lambda: _works("zsh", "--version"),
     "fish": lambda: _works("fish", "--version"),
+    "xvfb": lambda: _works("Xvfb", "-help") and all(map(shutil.which, ("xlogo", "xwd"))),
     "procps": lambda: _works("ps", "--version"),  # busybox' ps does not know the flag
     "disk": _is_on_a_disk,
     "strace": lambda: _works("strace", "true"),

@@ -15,7 +15,12 @@ DEFAULT = 100000  # where useradd(8) begins
 
 def build(folder: Path) -> None:
     """Make root file system, volume and config.json. Raises OSError."""
-    rootfs.build(folder / "rootfs", [])
+    root = folder / "rootfs"
+    rootfs.build(root, [])
+    # The root file system stays the host's root's: nobody inside may make a mount point in it.
+    for name in ("plain", "mapped"):
+        (root / name).mkdir(exist_ok=True)
+    (root / "show.sh").touch()
     volume = folder / "volume"
     volume.mkdir(exist_ok=True)
     (volume / "file").write_text("of the host's root\n")

@@ -10,7 +10,7 @@ import pytest
 from pyrunc.kernel import bpf, mounts, namespaces
 from tests.kernel.apart import apart
 
-pytestmark = pytest.mark.requires("root")
+pytestmark = [pytest.mark.vm, pytest.mark.requires("root")]
 
 
 def instruction(code: int, registers: int, offset: int, value: int) -> bytes:

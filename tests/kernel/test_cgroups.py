@@ -15,7 +15,7 @@ from pyrunc.errors import CgroupError, PyruncError, StepError
 from pyrunc.spec.resources import CPU, BlockIO, Memory, Resources
 from tests.kernel.boxes import LIKE_DOCKER, MEGA, Made, name, read, status_of, written
 
-pytestmark = pytest.mark.requires("root")
+pytestmark = [pytest.mark.vm, pytest.mark.requires("root")]
 
 
 def test_limits_are_in_the_files() -> None:

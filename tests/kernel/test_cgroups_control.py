@@ -19,7 +19,7 @@ from pyrunc.kernel.namespaces import clone3
 from pyrunc.spec.resources import Memory, Pids, Resources
 from tests.kernel.boxes import MEGA, Made, alone, forever, name, status_of
 
-pytestmark = pytest.mark.requires("root")
+pytestmark = [pytest.mark.vm, pytest.mark.requires("root")]
 
 
 def test_freezing_stops_the_container_and_thawing_lets_it_go_on() -> None:

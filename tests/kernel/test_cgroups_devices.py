@@ -20,7 +20,7 @@ from pyrunc.spec.linux import Linux
 from pyrunc.spec.resources import DeviceCgroup, Resources
 from tests.kernel.boxes import KMSG, MEGA, RUN, Made, alone, forever, name, read, status_of
 
-pytestmark = pytest.mark.requires("root")
+pytestmark = [pytest.mark.vm, pytest.mark.requires("root")]
 
 
 def can_open(path: str, flags: int) -> bool:

@@ -13,7 +13,7 @@ from tests.kernel.apart import apart
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.requires("root", "landlock")
+pytestmark = [pytest.mark.vm, pytest.mark.requires("root", "landlock")]
 
 READ_FILE, READ_DIR = 1 << 2, 1 << 3
 

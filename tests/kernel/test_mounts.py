@@ -28,7 +28,7 @@ from tests.kernel.apart import apart
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.requires("root")
+pytestmark = [pytest.mark.vm, pytest.mark.requires("root")]
 
 
 def options_at(path: Path) -> str:

@@ -23,7 +23,7 @@ from pyrunc.kernel.flags import (
 )
 from tests.kernel.apart import apart
 
-pytestmark = pytest.mark.requires("root")
+pytestmark = [pytest.mark.vm, pytest.mark.requires("root")]
 
 
 def test_clone3_makes_a_child_with_a_pidfd() -> None:

@@ -11,7 +11,7 @@ from pyrunc.kernel import scheduling
 from pyrunc.kernel.flags import IO_CLASSES, MEMORY_POLICIES, SCHEDULER_FLAGS, SCHEDULERS
 from tests.kernel.apart import apart
 
-pytestmark = pytest.mark.requires("root")
+pytestmark = [pytest.mark.vm, pytest.mark.requires("root")]
 
 
 def said_by(*command: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,3 +79,19 @@ def test_own_cgroup_is_managed_from_inside(mine: Bundle) -> None:
     move = "cd /sys/fs/cgroup && mkdir init && echo 0 >init/cgroup.procs"
     script = f"cat /proc/self/cgroup && {move} && cat /proc/self/cgroup"
     assert mine.run("sh", "-c", script).ok().stdout == "0::/\n0::/init\n"
+
+
+def subordinate(file: str) -> int:
+    """The first of the subordinate ids that a file gives to the user who runs the tests (subuid(5))."""
+    name = pwd.getpwuid(os.getuid()).pw_name
+    lines = (line.split(":") for line in Path(file).read_text().splitlines())
+    return next(int(first) for owner, first, _ in lines if owner == name)
+
+
+def test_all_subordinate_ids_and_limits_together(mine: Bundle) -> None:
+    for kind, file in (("uidMappings", "/etc/subuid"), ("gidMappings", "/etc/subgid")):
+        more = {"containerID": 1, "hostID": subordinate(file), "size": 65535}
+        mine.linux(**{kind: [*mine.config["linux"][kind], more]})
+    mine.process(user={"uid": 1000, "gid": 1000}).resources(pids={"limit": 8}, memory={"limit": 64 * MIB})
+    assert mine.probe("forks", "50") == {"processes": 8, "error": "EAGAIN"}
+    assert mine.run("id", "-u").ok().stdout == "1000\n"

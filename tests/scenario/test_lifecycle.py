@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.scenario import cgroupfs, host
 from tests.scenario.host import eventually
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def test_start_runs_the_program(bundle: Bundle) -> None:
     assert bundle.status == "stopped"
 
 
+@pytest.mark.vm
 def test_whole_life(bundle: Bundle) -> None:
     pid = bundle.process(args=SLEEP).create().pid
     bundle.start()
@@ -227,17 +229,19 @@ def test_kill_of_a_created_container(bundle: Bundle) -> None:
     assert not bundle.path("/ran").exists()
 
 
+@pytest.mark.vm
 def test_kill_all_reaches_every_process_of_a_shared_pid_namespace(bundle: Bundle) -> None:
     script = "sleep 1000 & sleep 1000 & echo $$ >&1; wait"
     bundle.without_namespace("pid").process(args=["sh", "-c", script]).create().start()
     pid = bundle.pid
-    procs = Path(f"/sys/fs/cgroup/pids/{bundle.token}/cgroup.procs")
+    procs = cgroupfs.folder(bundle, "pids") / "cgroup.procs"
     assert eventually(lambda: len(procs.read_text().split()) == 3)
     bundle.kill("--all", "KILL")
     assert bundle.wait(pid) == 137
     assert eventually(lambda: procs.read_text() == "")
 
 
+@pytest.mark.vm
 def test_forced_delete_reaches_every_process_of_a_shared_pid_namespace(bundle: Bundle) -> None:
     script = "sleep 1000 & sleep 1000 & echo ready; wait"
     bundle.without_namespace("pid").process(args=["sh", "-c", script]).create().start()
@@ -285,15 +289,17 @@ def test_forced_delete_of_a_stopped_container(bundle: Bundle) -> None:
     stopped(bundle).delete("--force")
 
 
+@pytest.mark.vm
 def test_delete_leaves_a_cgroup_that_was_there_before(bundle: Bundle) -> None:
     """runtime.md, delete: what the container did not make stays; here the parent of its cgroup."""
-    parent = f"/sys/fs/cgroup/pids/{bundle.token}-parent"
-    os.mkdir(parent)
-    bundle.linux(cgroupsPath=f"/{bundle.token}-parent/{bundle.token}").create().delete()
-    assert os.path.isdir(parent)
-    for hierarchy in os.scandir("/sys/fs/cgroup"):
-        if os.path.isdir(f"{hierarchy.path}/{bundle.token}-parent"):
-            os.rmdir(f"{hierarchy.path}/{bundle.token}-parent")
+    bundle.linux(cgroupsPath=f"/{bundle.token}-parent/{bundle.token}")
+    parent = cgroupfs.folder(bundle, "pids").parent
+    parent.mkdir()
+    bundle.create().delete()
+    assert parent.is_dir()
+    for hierarchy in set(host.hierarchies().values()):
+        if (made := Path(hierarchy, parent.name)).is_dir():
+            made.rmdir()
 
 
 def test_state_file_is_valid_json_for_its_owner_only(bundle: Bundle) -> None:

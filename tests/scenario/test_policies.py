@@ -188,6 +188,7 @@ def test_apparmor_profile_without_apparmor_is_refused(bundle: Bundle) -> None:
     assert "pparmor" in result.stderr.lower()
 
 
+@pytest.mark.vm  # with AppArmor, which is not SELinux
 @without_selinux
 @pytest.mark.differs_from_runc("runc without SELinux ignores the label (config.md: MUST be applied)")
 @pytest.mark.parametrize("where", ["process", "linux"])

@@ -72,11 +72,13 @@ def test_files_belong_to_the_ordinary_user(rootless: Bundle) -> None:
     assert rootless.path("/file").stat().st_uid == NOBODY
 
 
+@pytest.mark.vm
 def test_setgroups_is_denied(rootless: Bundle) -> None:
     """user_namespaces(7): without privileges a gid map may be written only after that."""
     assert as_nobody(rootless, "cat", "/proc/self/setgroups") == "deny\n"
 
 
+@pytest.mark.vm
 def test_whole_life(rootless: Bundle) -> None:
     user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     rootless.process(args=["/bin/probe", "sleep"]).create(**user)
@@ -136,6 +138,7 @@ def many_ids(rootless: Bundle) -> Bundle:
     return rootless.linux(uidMappings=maps, gidMappings=maps)
 
 
+@pytest.mark.vm
 @pytest.mark.requires("newuidmap")
 def test_more_ids_through_newuidmap(many_ids: Bundle) -> None:
     many_ids.process(user={"uid": 5, "gid": 6}, args=["sh", "-c", "probe ids; cat /proc/self/setgroups"])

@@ -24,6 +24,8 @@ from freeze import write_frozen, write_home  # noqa: E402
 from image import make_image  # noqa: E402
 from man import write_pages  # noqa: E402
 
+SHIM = "containerd-shim-pyrunc-v1"
+"""What containerd looks for when it is asked for the runtime io.containerd.pyrunc.v1."""
 PYTHON_NAME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -67,19 +69,20 @@ class BuildModules(build_py):
 
 
 class BuildLauncher(build_scripts):
-    """Compile launcher/pyrunc.c to bin/pyrunc, or copy the script of that name instead."""
+    """Compile launcher/pyrunc.c to bin/pyrunc, or copy the script of that name instead; the shim is the same."""
 
     editable_mode = False  # set by setuptools
 
     def run(self) -> None:
         """Build into self.build_dir."""
         self.mkpath(self.build_dir)
-        launcher = Path(self.build_dir, "pyrunc")
-        if not self.editable_mode and compile_launcher(launcher):
-            return
-        self.warn("pyrunc gets a script instead of its launcher: every command will take 10 to 40 ms more")
-        launcher.write_bytes((HERE / "launcher/pyrunc.py").read_bytes())
-        launcher.chmod(0o755)
+        launcher, shim = (Path(self.build_dir, name) for name in ("pyrunc", SHIM))
+        if self.editable_mode or not compile_launcher(launcher):
+            self.warn("pyrunc gets a script instead of its launcher: every command will take 10 to 40 ms more")
+            launcher.write_bytes((HERE / "launcher/pyrunc.py").read_bytes())
+        shim.write_bytes(launcher.read_bytes())
+        for file in (launcher, shim):
+            file.chmod(0o755)
 
 
 # In this order: without a C library (launcher/machine.h says why), with one inside, with one to be loaded.

@@ -1,5 +1,6 @@
 /*
  * bin/pyrunc: starts `python -I -S pyrunc/frozen.pyc ARGS...`, from an interpreter that nobody can write to.
+ * bin/containerd-shim-pyrunc-v1, which is the same program, does as `pyrunc shim ARGS...`, and always sealed.
  *
  * Why not a script: the process that enters a container has its interpreter as /proc/self/exe. An image whose
  * entry point is `#!/proc/self/exe`, or a container that opens /proc/PID/exe while somebody joins it, could
@@ -43,6 +44,13 @@ static int same(const char *one, const char *other)
     while (*one != '\0' && *one == *other)
         one++, other++;
     return *one == *other;
+}
+
+static int begins_with(const char *word, const char *beginning)
+{
+    while (*beginning != '\0' && *word == *beginning)
+        word++, beginning++;
+    return *beginning == '\0';
 }
 
 static char *last_slash(char *path)
@@ -167,9 +175,10 @@ static int resolve(const char *path, Path real)
     return length > 0;
 }
 
-/* PREFIX of PREFIX/bin/pyrunc, whatever path, link or PATH entry we were started by. */
-static void find_prefix(Path prefix)
+/* PREFIX of PREFIX/bin/pyrunc, whatever path, link or PATH entry we were started by. Returns whether we are the shim. */
+static int find_prefix(Path prefix)
 {
+    int shim = 0;
     long length = read_link("/proc/self/exe", prefix);
     if (length < 0)
         die("cannot read /proc/self/exe: ", reason(length), " (is /proc mounted?)", NULL);
@@ -177,8 +186,11 @@ static void find_prefix(Path prefix)
         char *slash = last_slash(prefix);
         if (slash == NULL)
             die("cannot start: /proc/self/exe does not lead to PREFIX/bin/pyrunc", NULL);
+        if (part == 0)
+            shim = begins_with(slash + 1, "containerd-shim-");
         *slash = '\0';
     }
+    return shim;
 }
 
 /* The interpreter below a virtual environment is a link, and started through it python reads pyvenv.cfg, sets up
@@ -339,7 +351,7 @@ static int run(char **argv, char **environment)
     size_t before = sizeof fixed / sizeof *fixed;
 
     keep_stdio_open();
-    find_prefix(prefix);
+    int shim = find_prefix(prefix);
     find_frozen(prefix, frozen);
     refuse_writable_by_all(frozen);
     if (find_image(frozen, interpreter)) {
@@ -356,12 +368,14 @@ static int run(char **argv, char **environment)
     size_t count = 0;
     while (own[count] != NULL)
         count++;
-    char *arguments[sizeof fixed / sizeof *fixed + count + 1];
+    char *arguments[sizeof fixed / sizeof *fixed + count + 2];
     for (size_t i = 0; i < before; i++)
         arguments[i] = fixed[i];
+    if (shim)
+        arguments[before++] = "shim";
     for (size_t i = 0; i <= count; i++)
         arguments[before + i] = own[i];
-    if (enters_container(own))
+    if (shim || enters_container(own))
         exec_sealed(interpreter, arguments, environment);
     long result = call(__NR_execve, interpreter, arguments, environment);
     die("cannot execute ", interpreter, ": ", reason(result), NULL);

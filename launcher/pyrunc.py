@@ -10,4 +10,5 @@ import sys
 
 from pyrunc.sealing import reexec_isolated
 
-reexec_isolated(sys.argv[1:])
+# By its other name it is the shim, launcher/pyrunc.c.
+reexec_isolated([*(["shim"] if "/containerd-shim-" in sys.argv[0] else []), *sys.argv[1:]])

@@ -1,11 +1,12 @@
 """Every message between the processes of create, between start and the waiting init, and of exec.
 
     create (host side)                         init (inside)
-      |--- clone3 ------------------------------->|  namespaces at_clone
+      |  the v2 cgroup is made                    |
+      |--- clone3 ------------------------------->|  born in it, and in the namespaces `at_clone`
       |<-- NEED_ID_MAPS --------------------------|  only with a new user namespace
       |  writes uid_map, gid_map                  |
       |--- ID_MAPS_WRITTEN ---------------------->|  becomes root inside; unshares the rest
-      |  meanwhile: cgroups are made              |
+      |  meanwhile: v1 cgroups, and all limits    |
       |--- CGROUP + fds of the tasks files ------>|  joins them by itself, then the cgroup namespace; a memory
       |                                           |  cgroup with a small limit it leaves again till GO
       |                                           |  mounts, devices
@@ -15,7 +16,7 @@
       |<-- CONSOLE + fd of the pty ---------------|  only with a terminal
       |<-- LOADING_FILTER ------------------------|  only for a seccomp filter with a listener, which is taken from
       |  sends the listener to the agent          |  the init's descriptors: it may be stopped from here on
-      |<-- LISTENER + fd -------------------------|  only for an ordinary user, who may not take it: container/listener.py
+      |<-- LISTENER + fd -------------------------|  only for an ordinary user, who may not take it
       |<-- READY ---------------------------------|  nothing is left that should fail at create
       |  last cgroups, limits, state "created"    |
       |--- GO + fds of the last tasks files ----->|  (and pids.max, to be set after hooks) waits on start.fifo

@@ -220,8 +220,10 @@ def _are_packaged(*programs: str) -> bool:
 
 def _reaches_debian() -> bool:
     """Ask for the lists of packages, as bundles/rootfs.py would before it installs."""
-    tool = ("mmdebstrap", "--simulate", "--variant=essential", "stable", "/nowhere", "http://deb.debian.org/debian")
-    return _works("unshare", "--mount", "--propagation", "private", *tool)
+    unshare = ("unshare", "--mount", "--propagation", "private")
+    tool = ("mmdebstrap", "--simulate", "--variant=essential", "stable")
+    with tempfile.TemporaryDirectory() as folder:
+        return _works(*unshare, *tool, folder, "http://deb.debian.org/debian")
 
 
 def _has_pty() -> bool:

@@ -11,4 +11,4 @@ env | grep -E '^(DISPLAY|XAUTHORITY|XMODIFIERS|GTK_IM_MODULE|QT_IM_MODULE|LANG)=
 
 echo "seen $(date +%F)" >>/data/seen
 
-exec xlogo -geometry 200x200+40+40 -bg '#204a87' -fg '#fcaf3e'
+exec xlogo -bw 0 -geometry 200x200+40+40 -bg '#204a87' -fg '#fcaf3e'

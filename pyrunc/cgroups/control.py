@@ -12,7 +12,7 @@ from errno import EBUSY, ENODEV, ENOENT
 from time import monotonic, sleep
 
 from pyrunc.cgroups import tree
-from pyrunc.cgroups.layout import read_file, read_layout
+from pyrunc.cgroups.layout import read_file, read_layout, write_file
 from pyrunc.errors import CgroupError, reason
 from pyrunc.kernel.pidfd import send_signal
 
@@ -105,7 +105,7 @@ class Cgroup:
         """
         path, version = self._freezer()
         try:
-            _write(f"{path}/{_FREEZER[version][0]}", _FREEZER[version][1])
+            write_file(f"{path}/{_FREEZER[version][0]}", _FREEZER[version][1])
             _wait_frozen(path, version)
         except OSError as err:
             self._try_to("thaw")
@@ -115,7 +115,7 @@ class Cgroup:
         """Let frozen processes go on. Raises CgroupError."""
         path, version = self._freezer()
         try:
-            _write(f"{path}/{_FREEZER[version][0]}", _FREEZER[version][2])
+            write_file(f"{path}/{_FREEZER[version][0]}", _FREEZER[version][2])
         except OSError as err:
             raise CgroupError(f"cannot thaw the cgroup {path}: {reason(err)}") from err
 
@@ -190,7 +190,7 @@ class Cgroup:
     def _kill_by_kernel(self) -> bool:
         try:
             for path in self.paths:
-                _write(f"{path}/cgroup.kill", "1")
+                write_file(f"{path}/cgroup.kill", "1")
         except FileNotFoundError:
             return False  # before Linux 5.14, or gone, which the next look at the processes shows
         except OSError as err:
@@ -255,7 +255,7 @@ class Cgroup:
         try:
             path, version = self._freezer()
             file, frozen, thawed = _FREEZER[version]
-            _write(f"{path}/{file}", frozen if act == "freeze" else thawed)
+            write_file(f"{path}/{file}", frozen if act == "freeze" else thawed)
         except (CgroupError, OSError):
             return
 
@@ -276,7 +276,7 @@ def _stands(path: str, version: int) -> bool:
     if read_file(f"{path}/freezer.state").strip() == "FROZEN":
         return True
     # v1 tells each process once, and one that was being born just then may have missed it.
-    _write(f"{path}/freezer.state", "FROZEN")
+    write_file(f"{path}/freezer.state", "FROZEN")
     return False
 
 
@@ -297,11 +297,3 @@ def _send(pid: int, pidfd: int, signal: int) -> None:
         return
     except OSError as err:
         raise CgroupError(f"cannot send signal {signal} to process {pid}: {reason(err)}") from err
-
-
-def _write(path: str, value: str) -> None:
-    fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
-    try:
-        posix.write(fd, value.encode())
-    finally:
-        posix.close(fd)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import posix
 from errno import EACCES, EINVAL, ENOENT, EOPNOTSUPP, EPERM
 
-from pyrunc.cgroups.layout import open_tasks, read_file
+from pyrunc.cgroups.layout import open_tasks, read_file, write_file
 from pyrunc.errors import CgroupError, StepError, reason
 
 TYPE_CHECKING = False
@@ -112,7 +112,7 @@ def _inherit_cpuset(leaf: str, made: tuple[str, ...], mount: str) -> None:
     """Copy cpus and mems from above: a new v1 cpuset has none, and then nobody may join it (cpusets(7))."""
     for file in ("cpuset.cpus", "cpuset.mems"):
         for path in made:
-            _write(f"{path}/{file}", _filled(path.rpartition("/")[0], file, mount))
+            write_file(f"{path}/{file}", _filled(path.rpartition("/")[0], file, mount))
         if not made:
             _filled(leaf, file, mount)
 
@@ -122,7 +122,7 @@ def _filled(path: str, file: str, mount: str) -> str:
     value = read_file(f"{path}/{file}").strip()
     if not value and path != mount:
         value = _filled(path.rpartition("/")[0], file, mount)
-        _write(f"{path}/{file}", value)
+        write_file(f"{path}/{file}", value)
     return value
 
 
@@ -269,22 +269,14 @@ def add(plan: CgroupPlan, pid: int) -> None:
     if plan.unified is None:
         return
     try:
-        _write(f"{plan.unified.path}/cgroup.procs", str(pid))
+        write_file(f"{plan.unified.path}/cgroup.procs", str(pid))
     except OSError as err:
         raise CgroupError(f"cannot add {pid} to the cgroup {plan.unified.path}: {reason(err)}") from err
 
 
-def _write(path: str, value: str) -> None:
-    fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
-    try:
-        posix.write(fd, value.encode())
-    finally:
-        posix.close(fd)
-
-
 def _try_write(path: str, value: str) -> None:
     try:
-        _write(path, value)
+        write_file(path, value)
     except FileNotFoundError:
         return
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.cgroups.layout import read_file
+from pyrunc.cgroups.layout import read_file, write_file
 from pyrunc.errors import CgroupError, UsageError, reason
 from pyrunc.record import Record
 
@@ -140,10 +140,6 @@ def add(directories: tuple[str, ...], pid: int) -> None:
     """Move a process into directories by its pid. Raises CgroupError."""
     for path in directories:
         try:
-            fd = posix.open(f"{path}/cgroup.procs", posix.O_WRONLY | posix.O_CLOEXEC)
-            try:
-                posix.write(fd, str(pid).encode())
-            finally:
-                posix.close(fd)
+            write_file(f"{path}/cgroup.procs", str(pid))
         except OSError as err:
             raise CgroupError(f"cannot move process {pid} into the cgroup {path}: {reason(err)}") from err

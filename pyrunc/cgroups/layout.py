@@ -58,6 +58,15 @@ def read_file(path: str) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def write_file(path: str, value: str) -> None:
+    """Write a whole value to a cgroup file. Raises OSError."""
+    fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
+    try:
+        posix.write(fd, value.encode())
+    finally:
+        posix.close(fd)
+
+
 def open_tasks(paths: Iterable[str]) -> tuple[int, ...]:
     """Open the `tasks` files of v1 cgroups for a process that enters by itself (see creation.entry_fds).
 

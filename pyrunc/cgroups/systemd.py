@@ -28,7 +28,6 @@ _PATH = "/org/freedesktop/systemd1"
 _MANAGER = f"{_NAME}.Manager"
 _UNIT = f"{_NAME}.Unit"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
-_ANY_UNIT = f"{_PATH}/unit/"
 _BOOTED = "/run/systemd/system"  # sd_booted(3)
 _NO_SUCH_UNIT = f"{_NAME}.NoSuchUnit"
 _UNIT_EXISTS = f"{_NAME}.UnitExists"

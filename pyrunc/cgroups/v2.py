@@ -9,7 +9,7 @@ import posix
 from errno import EACCES, EAGAIN, EBUSY, EOPNOTSUPP, EPERM
 
 from pyrunc.cgroups.creation import make_directories
-from pyrunc.cgroups.layout import read_file
+from pyrunc.cgroups.layout import read_file, write_file
 from pyrunc.errors import CgroupError, StepError, reason
 
 TYPE_CHECKING = False
@@ -125,11 +125,7 @@ def _way_out(parent: str, err: OSError) -> str:
 
 
 def _control(parent: str, controllers: list[str]) -> None:
-    fd = posix.open(f"{parent}/cgroup.subtree_control", posix.O_WRONLY | posix.O_CLOEXEC)
-    try:
-        posix.write(fd, " ".join(f"+{each}" for each in controllers).encode())
-    finally:
-        posix.close(fd)
+    write_file(f"{parent}/cgroup.subtree_control", " ".join(f"+{each}" for each in controllers))
 
 
 def refusal(directory: Directory, err: OSError) -> CgroupError | None:

@@ -127,6 +127,10 @@ COMMANDS = {
 
 def find(name: str) -> Command | None:
     """Return the command of that name, None where there is none."""
+    if name == "shim":
+        from pyrunc.cli.table_more import SHIM
+
+        return SHIM
     return COMMANDS.get(name) or all_commands().get(name)
 
 

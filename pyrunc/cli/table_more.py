@@ -142,3 +142,22 @@ MORE_COMMANDS = {
     ),
     "features": Command("features", "print what this runtime can do as JSON", "", 0, 0),
 }
+# Not for people: containerd-shim-pyrunc-v1 is this.
+SHIM = Command(
+    "shim",
+    "be containerd's shim",
+    "start|delete",
+    0,
+    1,
+    (
+        Flag("namespace", "text", "containerd's namespace"),
+        Flag("address", "text", "containerd's socket"),
+        Flag("publish-binary", "text", "containerd's program, which publishes events where there is no socket for them"),
+        Flag("id", "text", "the container"),
+        Flag("bundle", "text", "directory with config.json"),
+        Flag("debug", "switch", "log every call"),
+        Flag("info", "switch", "say what this shim can do"),
+        Flag("version", "switch", "print the version", short="v"),
+    ),
+    enters_container=True,
+)

@@ -109,7 +109,8 @@ def _detach(plan: Entering, channel: Channel, handed: Handed) -> None:
         posix._exit(1)
     if plan.process.oom_score_adj is not None:
         # Before dumpable goes: from then on the file is root's, also for an ordinary user.
-        _try(".process.oomScoreAdj", "set it", lambda: set_oom_score_adj(plan.process.oom_score_adj or 0))
+        score = plan.process.oom_score_adj
+        process.attempt(".process.oomScoreAdj", f"set it to {score}", lambda: set_oom_score_adj(score))
     set_dumpable(False)
     _keep_only(plan, (channel.fileno(), handed.pid, handed.init, handed.root, handed.log, *handed.tasks))
 
@@ -124,26 +125,19 @@ def _keep_only(plan: Entering, wanted: tuple[int, ...]) -> None:
     close_range(first)
 
 
-def _try(where: str, what: str, act: Callable[[], object]) -> None:
-    try:
-        act()
-    except OSError as err:
-        raise StepError(f"{where}: cannot {what}: {reason(err)}") from err
-
-
 def _join_cgroups(plan: Entering, handed: Handed) -> None:
     """config.md, execCPUAffinity: without `final` the kernel alone decides what becomes of the `initial` one."""
     namespaces.join_cgroups(handed.tasks)
     cpus = plan.final_cpus
     if cpus is not None:
         where = ".process.execCPUAffinity.final"
-        _try(where, f"run on cpus {','.join(map(str, cpus))}", lambda: posix.sched_setaffinity(0, cpus))
+        process.attempt(where, f"run on cpus {','.join(map(str, cpus))}", lambda: posix.sched_setaffinity(0, cpus))
     elif plan.initial_cpus is None:
         namespaces.reset_affinity()
     if plan.shares_core:
         from pyrunc.kernel.scheduling import share_core_cookie  # see load_for
 
-        _try(".annotations", "share the container's core", lambda: share_core_cookie(handed.init_pid))
+        process.attempt(".annotations", "share the container's core", lambda: share_core_cookie(handed.init_pid))
 
 
 def _join_namespaces(plan: Entering, handed: Handed) -> None:

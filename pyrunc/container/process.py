@@ -51,14 +51,15 @@ def become(process: Process, filtered: bool, proc: int = -1) -> None:
         policies.apply(process.policies, proc)
         filtered = filtered or policies.restricts(process.policies)
     if process.personality is not None:
-        _try(".linux.personality", "set the personality", lambda: personality(process.personality or 0))
+        attempt(".linux.personality", "set the personality", lambda: personality(process.personality or 0))
     for limit in process.rlimits:
         _prepare_rlimit(limit)
     _give_stdio(process.uid)
     _become_user(process, filtered)
 
 
-def _try(where: str, what: str, act: Callable[[], object]) -> None:
+def attempt(where: str, what: str, act: Callable[[], object]) -> None:
+    """Do something at a place of config.json. Raises StepError."""
     try:
         act()
     except OSError as err:
@@ -103,7 +104,7 @@ def _prepare_rlimit(limit: Rlimit) -> None:
 
 def _set_rlimit(limit: Rlimit, soft: int, hard: int) -> None:
     what = f"set {limit.name} to {limit.soft}:{limit.hard}"
-    _try(limit.where, what, lambda: set_rlimit(0, limit.resource, soft, hard))
+    attempt(limit.where, what, lambda: set_rlimit(0, limit.resource, soft, hard))
 
 
 def _give_stdio(uid: int) -> None:

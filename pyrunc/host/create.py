@@ -18,6 +18,7 @@ from pyrunc.host.facts import look
 from pyrunc.host.pid_file import write_pid_file
 from pyrunc.host.seccomp import compile_for
 from pyrunc.kernel.pidfd import start_time
+from pyrunc.kernel.processes import set_oom_score_adj
 from pyrunc.plan.make import Request, make_plan
 from pyrunc.record import Record
 from pyrunc.spec.load import parse, read_text
@@ -323,15 +324,10 @@ def _last_fds(plan: Plan) -> tuple[int, ...]:
 
 
 def _set_oom_score_adj(pid: int, value: int) -> None:
-    where = ".process.oomScoreAdj"
     try:
-        fd = posix.open(f"/proc/{pid}/oom_score_adj", posix.O_WRONLY | posix.O_CLOEXEC)
-        try:
-            posix.write(fd, str(value).encode())
-        finally:
-            posix.close(fd)
+        set_oom_score_adj(value, pid)
     except OSError as err:
-        raise StepError(f"{where}: cannot set it to {value}: {reason(err)}") from err
+        raise StepError(f".process.oomScoreAdj: cannot set it to {value}: {reason(err)}") from err
 
 
 def hand_out(order: Order, state: State, pty: int) -> None:

@@ -113,12 +113,12 @@ def find(order: Order, warn: Callable[[str], None]) -> Target:
 
 
 def start(
-    order: Order, target: Target, say: Callable[[str], None], meanwhile: Callable[[], None] = lambda: None
+    order: Order, target: Target, say: Callable[[str], None], attach: Callable[[Started], None] = lambda _: None
 ) -> Started:
     """Start the program, and return when it has been executed.
 
-    Each step is told to `say`; `meanwhile` is called right before the program is let go. Raises ProgramError for a
-    program that cannot be executed, StepError and others, with no process left behind.
+    Each step is told to `say`; `attach` gets the program's process right before it is let go. Raises ProgramError for
+    a program that cannot be executed, StepError and others, with no process left behind.
     """
     load_for(target.plan)
     ours, theirs = sync.channel()
@@ -133,7 +133,7 @@ def start(
             _attend(target, started.pid, ours)
             if order.console_socket:
                 started = _send_console(order.console_socket, started)
-            meanwhile()
+            attach(started)
             ours.say(sync.GO)
             ours.expect(sync.END)
             _hand_out(order, started)
@@ -345,9 +345,13 @@ def run(order: Order, target: Target, say: Callable[[str], None]) -> int:
     from pyrunc.host.foreground import Foreground
 
     with Foreground(lambda: target.plan.process.terminal, False) as foreground:
-        started = start(order, target, say, foreground.listen)
-        foreground.attach(started.pid, started.console)
-        return exit_status(foreground.wait(started.pid))
+
+        def attach(started: Started) -> None:
+            """Now, and not before: signals end an exec that waits for its program. Later it could miss its size."""
+            foreground.listen()
+            foreground.attach(started.pid, started.console)
+
+        return exit_status(foreground.wait(start(order, target, say, attach).pid))
 
 
 def check_streams(order: Order, target: Target, detached: bool) -> None:

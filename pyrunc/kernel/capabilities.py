@@ -9,7 +9,6 @@ from pyrunc.kernel import libc
 from pyrunc.kernel.flags import (
     PR_CAP_AMBIENT,
     PR_CAP_AMBIENT_CLEAR_ALL,
-    PR_CAP_AMBIENT_IS_SET,
     PR_CAP_AMBIENT_RAISE,
     PR_CAPBSET_DROP,
     PR_CAPBSET_READ,
@@ -101,14 +100,6 @@ def raise_ambient(capabilities: Collection[int]) -> tuple[int, ...]:
         except PermissionError:
             refused.append(capability)
     return tuple(refused)
-
-
-def in_ambient(capability: int) -> bool:
-    """Tell whether a capability is in the ambient set: PR_CAP_AMBIENT_IS_SET.
-
-    Raises OSError(EINVAL) if unknown.
-    """
-    return libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability, 0, 0) == 1
 
 
 def _is_known(capability: int) -> bool:

@@ -1,4 +1,4 @@
-"""User, groups and umask of a process, by number only: names would be looked up in the container's files."""
+"""User and groups of a process, by number only: names would be looked up in the container's files."""
 
 from __future__ import annotations
 
@@ -60,8 +60,3 @@ class FilesystemUser:
         from pyrunc.kernel.capabilities import set_sets
 
         set_sets(self._sets.effective, self._sets.permitted, self._sets.inheritable)
-
-
-def set_umask(mask: int) -> int:
-    """umask(2); returns the one before."""
-    return posix.umask(mask)

@@ -14,21 +14,19 @@ if TYPE_CHECKING:
     Argument = int | str | bytes | bytearray | None
 
 try:
-    from _syscall import address_of as address_of
+    from _syscall import address_of as address_of  # noqa: PLC0414 - for others to import from here
     from _syscall import call
 except ImportError:
-    from pyrunc.kernel.library import address_of as address_of
+    from pyrunc.kernel.library import address_of as address_of  # noqa: PLC0414
     from pyrunc.kernel.library import syscall as call
 
 # System calls whose numbers, from 424 on, are those of all architectures.
-PIDFD_SEND_SIGNAL = 424
 OPEN_TREE = 428
 MOVE_MOUNT = 429
 FSOPEN = 430
 FSCONFIG = 431
 FSMOUNT = 432
 FSPICK = 433
-PIDFD_OPEN = 434
 CLONE3 = 435
 CLOSE_RANGE = 436
 OPENAT2 = 437

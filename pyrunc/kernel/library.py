@@ -3,7 +3,7 @@
 `_ctypes` is the C half of ctypes. Its Python half would import os and cost 3 ms at start-up for
 conveniences that a few dozen prototypes do not need. Every function declared here raises OSError(errno,
 text) by itself, so that nobody can forget to look at a result. There are no callbacks: those need writable
-and executable memory. System calls go through libc.py, which needs this only without a launcher.
+and executable memory. System calls go through libc.py, which needs this only outside of the image.
 """
 
 from __future__ import annotations

@@ -124,13 +124,12 @@ def reset_signals() -> None:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
-def set_oom_score_adj(value: int) -> None:
-    """Write our /proc/self/oom_score_adj, -1000 to 1000 (proc_pid_oom_score_adj(5)).
+def set_oom_score_adj(value: int, pid: int = 0) -> None:
+    """Write a process's oom_score_adj, -1000 to 1000 (proc_pid_oom_score_adj(5)); ours, where `pid` is 0.
 
-    For places where /proc is the host's; inside, use procfs.write. Raises OSError: EACCES for going below
-    what a privileged process set.
+    For places where /proc is the host's. Raises OSError: EACCES for going below what a privileged process set.
     """
-    fd = posix.open("/proc/self/oom_score_adj", posix.O_WRONLY | posix.O_CLOEXEC)
+    fd = posix.open(f"/proc/{pid or 'self'}/oom_score_adj", posix.O_WRONLY | posix.O_CLOEXEC)
     try:
         posix.write(fd, str(value).encode())
     finally:

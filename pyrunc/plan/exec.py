@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pyrunc.errors import ConfigError, SpecError
-from pyrunc.kernel import flags
 from pyrunc.plan.namespaces import has_own, plan_id_maps
-from pyrunc.plan.process import asks_for_policies, listen_environment, plan_process
+from pyrunc.plan.process import asks_for_policies, complete, plan_process
 from pyrunc.plan.steps_exec import Entering
 from pyrunc.record import Record
 from pyrunc.spec.linux import Linux
@@ -65,16 +64,9 @@ def plan_exec(container_id: str, spec: Spec, request: ExecRequest, facts: Facts)
         warnings = tuple(each for each in warnings if each not in told)
     policies, late, shares = _policies(spec)
     affinity = process.exec_cpu_affinity
-    planned = planned.but(
-        personality=flags.PERSONALITY[linux.personality.domain] if linux.personality else None,
-        preserve_fds=request.preserve_fds,
-        listen_fds=request.listen_fds,
-        env=(*planned.env, *listen_environment(request.listen_fds, request.listen_fdnames)),
-        policies=policies,
-    )
     return spec, Entering(
         id=container_id,
-        process=planned,
+        process=complete(planned, linux, request).but(policies=policies),
         id_maps=plan_id_maps(linux),
         initial_cpus=_cpus(affinity.initial) if affinity else None,
         final_cpus=_cpus(affinity.final) if affinity else None,

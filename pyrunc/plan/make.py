@@ -9,7 +9,7 @@ from pyrunc.plan.devices import plan_devices
 from pyrunc.plan.hooks import plan_hooks
 from pyrunc.plan.mounts import Place, plan_mounts, without_effect
 from pyrunc.plan.namespaces import has_new, has_own, plan_id_maps, plan_namespaces
-from pyrunc.plan.process import asks_for_policies, listen_environment, plan_process
+from pyrunc.plan.process import asks_for_policies, complete, plan_process
 from pyrunc.plan.rootfs import plan_identity, plan_masks, plan_rootfs
 from pyrunc.plan.steps import Attributes, MountBind, Plan
 from pyrunc.plan.steps_cgroups import CgroupPlan
@@ -66,7 +66,7 @@ def make_plan(spec: Spec, request: Request, facts: Facts) -> Plan:
     if problems:
         raise ConfigError("config.json", tuple(problems))
     devices = plan_devices(linux.devices, spec.mounts, _in_user_namespace(linux, facts))
-    process, warnings = _process(spec, request, facts)
+    process, warnings = _process(spec, linux, request, facts)
     mount_namespace = has_own(linux.namespaces, "mount")
     root = spec.root.path if spec.root.path.startswith("/") else f"{request.bundle}/{spec.root.path}"
     return Plan(
@@ -159,21 +159,14 @@ def _mounts(
     return plan_mounts(spec.mounts, place)
 
 
-def _process(spec: Spec, request: Request, facts: Facts) -> tuple[Process | None, tuple[str, ...]]:
+def _process(spec: Spec, linux: Linux, request: Request, facts: Facts) -> tuple[Process | None, tuple[str, ...]]:
     if spec.process is None:
         return None, ()
     # user_namespaces(7): whoever makes or joins one has all capabilities in it.
-    held = None if spec.linux and has_own(spec.linux.namespaces, "user") else facts.held
+    held = None if has_own(linux.namespaces, "user") else facts.held
     process, warnings = plan_process(spec.process, facts.last_capability, held)
-    personality = spec.linux.personality if spec.linux else None
-    domain = flags.PERSONALITY[personality.domain] if personality else None
-    listened = listen_environment(request.listen_fds, request.listen_fdnames)
-    process = process.but(
-        personality=domain,
-        preserve_fds=request.preserve_fds,
-        listen_fds=request.listen_fds,
-        env=(*process.env, *listened, *_notify_environment(request)),
-    )
+    process = complete(process, linux, request)
+    process = process.but(env=(*process.env, *_notify_environment(request)))
     if asks_for_policies(spec):
         from pyrunc.plan.policies import plan_policies
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 LANDLOCK = "org.pyrunc.landlock"
 CORE_SCHED = "org.pyrunc.core-sched"
-ANNOTATIONS = (CORE_SCHED, LANDLOCK)
 
 
 def plan_policies(spec: Spec) -> tuple[Step, ...]:

@@ -7,7 +7,10 @@ from pyrunc.plan.steps import CapabilitySets, Process, Rlimit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.plan.exec import ExecRequest
+    from pyrunc.plan.make import Request
     from pyrunc.spec.config import Spec
+    from pyrunc.spec.linux import Linux
     from pyrunc.spec.process import Capabilities
     from pyrunc.spec.process import Process as ProcessSpec
 
@@ -55,7 +58,17 @@ def asks_for_policies(spec: Spec) -> bool:
     )
 
 
-def listen_environment(count: int, names: str) -> tuple[str, ...]:
+def complete(process: Process, linux: Linux, request: Request | ExecRequest) -> Process:
+    """Add what .process does not say: the personality, and the descriptors that the caller passes on."""
+    return process.but(
+        personality=flags.PERSONALITY[linux.personality.domain] if linux.personality else None,
+        preserve_fds=request.preserve_fds,
+        listen_fds=request.listen_fds,
+        env=(*process.env, *_listen_environment(request.listen_fds, request.listen_fdnames)),
+    )
+
+
+def _listen_environment(count: int, names: str) -> tuple[str, ...]:
     """sd_listen_fds(3): how many descriptors there are, and their names; LISTEN_PID is known only inside."""
     if not count:
         return ()

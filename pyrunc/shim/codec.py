@@ -23,8 +23,8 @@ _SIGN, _WIDTH = 1 << 63, 1 << 64
 class Message(Record):
     """Base of all messages. Members that are not set have the empty value of their type, a message within None.
 
-    `_wire` has a row for each: number, name, kind, shape. The kind is "uint", "int", "bool", "str", "bytes" or the class
-    of a message, the shape "" for one value, "list" or "map" (of str to str).
+    `_wire` has a row for each: number, name, kind, shape. The kind is "uint", "int", "bool", "str", "bytes" or the
+    class of a message, the shape "" for one value, "list" or "map" (of str to str).
     """
 
     _wire: ClassVar[tuple[tuple[int, str, Any, str], ...]] = ()

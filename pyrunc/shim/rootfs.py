@@ -17,15 +17,27 @@ _UMOUNT_NOFOLLOW = 8
 _PAGE = 4096
 _MS_REMOUNT, _MS_BIND, _MS_REC = 32, 4096, 16384
 _FLAGS = {
-    **{"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "sync": 16, "mand": 64, "dirsync": 128, "noatime": 1024},
-    **{"nodiratime": 2048, "bind": 4096, "rbind": 4096 | 16384, "relatime": 1 << 21, "strictatime": 1 << 24},
+    "ro": 1,
+    "nosuid": 2,
+    "nodev": 4,
+    "noexec": 8,
+    "sync": 16,
+    "mand": 64,
+    "dirsync": 128,
+    "noatime": 1024,
+    "nodiratime": 2048,
+    "bind": 4096,
+    "rbind": 4096 | 16384,
+    "relatime": 1 << 21,
+    "strictatime": 1 << 24,
 }
 _WITHOUT_EFFECT = ("rw", "suid", "dev", "exec", "async", "defaults", "loud", "atime", "diratime")
 
 
 def mount_all(mounts: tuple[Mount, ...], rootfs: str) -> None:
-    """Mount them, one over the other, at `rootfs` or at their targets below. To be called in a fork: it may leave
-    another working directory. Raises StateError, with nothing mounted.
+    """Mount them, one over the other, at `rootfs` or at their targets below it.
+
+    To be called in a fork: it may leave another working directory. Raises StateError, with nothing mounted.
     """
     if not mounts:
         return

@@ -1,7 +1,7 @@
 """A program's streams: pipes or a terminal on its side, on the other what containerd named.
 
-That is a FIFO, or `file://PATH`, or `binary://PATH?KEY=VALUE`, a program that gets the output as its descriptors 3 and 4
-and closes 5 when it is ready. The program never gets the FIFO itself: security modules judge by path what it opens.
+That is a FIFO, or `file://PATH`, or `binary://PATH?KEY=VALUE`, a program that gets the output as its descriptors 3
+and 4 and closes 5 when it is ready. The program never gets the FIFO itself: security modules judge by path what it opens.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ class Stdio:
             self._open(owner)
         except OSError as err:
             self.close()
-            raise StateError(f"cannot open {err.filename or 'a pipe'} for the program's streams: {reason(err)}") from err
+            what = err.filename or "a pipe"
+            raise StateError(f"cannot open {what} for the program's streams: {reason(err)}") from err
 
     def _open(self, owner: tuple[int, int]) -> None:
         for name in ("stdin", "stdout", "stderr"):

@@ -41,6 +41,11 @@ class Built:
         edit(config)
         path.write_text(json.dumps(config))
 
+    def config(self, of: str = "") -> dict[str, Any]:
+        """The config.json in a folder of the bundle."""
+        found: dict[str, Any] = json.loads((self.dir / of / "config.json").read_text())
+        return found
+
     def pyrunc(self, *words: str, **more: Any) -> Result:
         """Any command of the runtime. Output goes through files: a container would keep a pipe open."""
         return self.execute(self.runtime, "--root", str(self.root), *words, **more)

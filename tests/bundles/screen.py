@@ -48,11 +48,11 @@ def screen(folder: Path) -> Iterator[Screen]:
     parts = (socket.gethostname().encode(), b"", b"MIT-MAGIC-COOKIE-1", secrets.token_bytes(16))
     authority.write_bytes(struct.pack(">H", FAMILY_LOCAL) + b"".join(struct.pack(">H", len(p)) + p for p in parts))
     reader, writer = os.pipe()
-    options = ["-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-nolisten", "tcp", "-auth", str(authority)]
+    # Without -noreset it begins anew when its last client leaves, and throws out who comes just then.
+    options = ["-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-nolisten", "tcp", "-noreset", "-auth", str(authority)]
+    command = ["Xvfb", *options, "-displayfd", str(writer)]
     with (folder / "xvfb.log").open("w") as log:
-        server = subprocess.Popen(
-            ["Xvfb", *options, "-displayfd", str(writer)], pass_fds=[writer], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
+        server = subprocess.Popen(command, pass_fds=[writer], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     os.close(writer)
     try:
         number = os.read(reader, 16).decode().strip()

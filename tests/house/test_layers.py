@@ -33,8 +33,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "sealing": ("kernel",),
     # For programs that embed us: as the command line without the command line.
     "api": ("host", "state", "kernel", "spec.load", "workers"),
+    # containerd's shim does what the commands do, in forks of its own.
+    "shim": ("host", "state", "kernel", "cgroups", "spec.load", "plan.make", "plan.exec", "sync"),
     "workers": ("cli", "kernel", "sealing"),  # cli: a worker is the command line, in a process of its own
-    "cli": ("cli", "container", "host", "kernel", "plan", "sealing", "spec", "state", "cgroups"),
+    "cli": ("cli", "container", "host", "kernel", "plan", "sealing", "shim", "spec", "state", "cgroups"),
     "_start": ("cli",),
     "_encodings": (),
     "__main__": ("cli",),
@@ -119,6 +121,8 @@ FORKERS = {
     "container/listener.py",  # who brings a seccomp listener to an ordinary user
     "container/init.py",
     "workers.py",
+    "shim/daemon.py",  # the process that serves is a copy of the one that was started
+    "shim/work.py",
     "container/enter.py",  # exec's program is born in the pid namespace, which its maker cannot enter
 }
 

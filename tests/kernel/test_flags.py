@@ -20,11 +20,8 @@ asm-generic/resource.h asm/ioctls.h linux/sockios.h linux/personality.h sched.h
 """.split()
 # Not in any header of Linux that user programs see, or younger than the headers of a stable distribution.
 ELSEWHERE = {
-    "MNT_FORCE": 1,
     "MNT_DETACH": 2,
-    "MNT_EXPIRE": 4,
     "UMOUNT_NOFOLLOW": 8,
-    "MOVE_MOUNT_BENEATH": 0x200,
     "CLONE_NEWTIME": 0x80,
     "MPOL_WEIGHTED_INTERLEAVE": 6,
     "RLIM_INFINITY": 2**64 - 1,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 
 import pytest
 
@@ -30,12 +29,12 @@ def mask(*numbers: int) -> str:
 
 
 def test_no_new_privs_cannot_be_missed() -> None:
-    def body() -> tuple[str, bool, str, bool]:
-        before = status("NoNewPrivs"), prctl.has_no_new_privs()
+    def body() -> tuple[str, str]:
+        before = status("NoNewPrivs")
         prctl.no_new_privs()
-        return *before, status("NoNewPrivs"), prctl.has_no_new_privs()
+        return before, status("NoNewPrivs")
 
-    assert apart(body, 0) == ("0", False, "1", True)
+    assert apart(body, 0) == ("0", "1")
 
 
 def test_not_dumpable_hides_proc_from_the_same_user() -> None:
@@ -57,7 +56,6 @@ def test_pdeathsig_kills_the_orphan() -> None:
             ready, told = os.pipe()
             if os.fork() == 0:
                 prctl.set_pdeathsig(signal.SIGKILL)
-                assert prctl.pdeathsig() == signal.SIGKILL
                 os.write(told, b"r")
                 signal.pause()
             os.read(ready, 1)
@@ -70,7 +68,7 @@ def test_pdeathsig_kills_the_orphan() -> None:
 
 
 def test_a_subreaper_gets_the_orphans() -> None:
-    def body() -> tuple[int, bool]:
+    def body() -> int:
         prctl.set_child_subreaper(True)
         middle = os.fork()
         if middle == 0:
@@ -78,27 +76,9 @@ def test_a_subreaper_gets_the_orphans() -> None:
                 os._exit(42)
             os._exit(0)
         os.waitpid(middle, 0)
-        return os.waitstatus_to_exitcode(os.waitpid(-1, 0)[1]), prctl.child_subreaper()
+        return os.waitstatus_to_exitcode(os.waitpid(-1, 0)[1])
 
-    assert apart(body, 0) == (42, True)
-
-
-def test_the_name_is_shown_and_cut() -> None:
-    def body() -> tuple[str, str]:
-        prctl.set_name("pyrunc:[init and more]")
-        return status("Name"), prctl.name()
-
-    assert apart(body, 0) == ("pyrunc:[init an", "pyrunc:[init an")
-
-
-def test_securebits_keep_root_from_being_special() -> None:
-    def body() -> tuple[int, str]:
-        prctl.set_securebits(0b11)  # SECBIT_NOROOT and its lock
-        return prctl.securebits(), subprocess.run(
-            ["grep", "CapEff", "/proc/self/status"], capture_output=True, text=True, check=True
-        ).stdout.split()[1]
-
-    assert apart(body, 0) == (0b11, mask())
+    assert apart(body, 0) == 42
 
 
 def test_keep_capabilities_survives_the_change_of_user() -> None:
@@ -164,13 +144,13 @@ def test_what_was_given_up_does_not_come_back() -> None:
 
 
 def test_ambient_is_exactly_what_is_allowed_and_the_rest_is_told() -> None:
-    def body() -> tuple[tuple[int, ...], str, bool]:
+    def body() -> tuple[tuple[int, ...], str]:
         capabilities.set_sets({CHOWN, KILL}, {CHOWN, KILL}, {CHOWN, KILL})
         capabilities.raise_ambient([KILL])
         refused = capabilities.raise_ambient([CHOWN, NET_RAW])
-        return refused, status("CapAmb"), capabilities.in_ambient(CHOWN)
+        return refused, status("CapAmb")
 
-    assert apart(body, 0) == ((NET_RAW,), mask(CHOWN), True)
+    assert apart(body, 0) == ((NET_RAW,), mask(CHOWN))
 
 
 def test_an_unknown_ambient_capability_is_an_error() -> None:
@@ -216,11 +196,3 @@ def test_no_groups_at_all() -> None:
         return status("Groups")
 
     assert apart(body, 0) == ""
-
-
-def test_the_umask_is_set() -> None:
-    def body() -> tuple[int, str]:
-        credentials.set_umask(0o022)
-        return credentials.set_umask(0o027), status("Umask")
-
-    assert apart(body, 0) == (0o022, "0027")

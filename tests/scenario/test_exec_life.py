@@ -187,15 +187,18 @@ def test_terminal_in_the_foreground_has_the_callers_size(bundle: Bundle) -> None
     master, slave = os.openpty()
     termios.tcsetwinsize(slave, (21, 43))
     command = bundle.command("exec", "--tty", operands=["sh", "-c", "stty size; read line; echo $line; stty size"])
-    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave) as caller:
-        os.close(slave)
+    caller = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    try:
         said = _read_until(master, b"43")
         termios.tcsetwinsize(master, (5, 6))
         caller.send_signal(signal.SIGWINCH)
         os.write(master, b"typed\n")
         said += _read_until(master, b"5 6")
         assert caller.wait(TIMEOUT) == 0
-    os.close(master)
+    finally:
+        finish(caller, 0)
+        os.close(master)
     assert said.split() == [b"21", b"43", b"typed", b"typed", b"5", b"6"]
 
 

@@ -14,7 +14,9 @@ from pyrunc.errors import HookError, PyruncError, SpecError, StepError, SyncErro
 from pyrunc.sync import Channel, channel, decode_error, encode_error
 
 Pair = tuple[Channel, Channel]
-NAMES = ("NEED_ID_MAPS ID_MAPS_WRITTEN CGROUP ROOTFS_READY HOOKS_DONE CONSOLE READY GO ERROR START").split()
+NAMES = """
+    NEED_ID_MAPS ID_MAPS_WRITTEN CGROUP ROOTFS_READY HOOKS_DONE CONSOLE LOADING_FILTER LISTENER READY GO ERROR START
+""".split()
 
 
 @pytest.fixture

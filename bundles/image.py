@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from bundles.untar import Opener
 
@@ -191,7 +191,7 @@ def plain(opened: IO[bytes]) -> Iterator[IO[bytes]]:
             done = subprocess.run(["zstd", "-dc"], input=file.read(), capture_output=True, check=True)
             yield io.BytesIO(done.stdout)
             return
-        known: dict[bytes, Callable[[IO[bytes]], IO[bytes]]]
+        known: dict[bytes, Any]
         known = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
         opener = next((opener for start, opener in known.items() if magic.startswith(start)), None)
         if not opener:

@@ -152,7 +152,7 @@ SHIM = Command(
     (
         Flag("namespace", "text", "containerd's namespace"),
         Flag("address", "text", "containerd's socket"),
-        Flag("publish-binary", "text", "containerd's program, which publishes events where there is no socket for them"),
+        Flag("publish-binary", "text", "containerd's program, which can publish events"),
         Flag("id", "text", "the container"),
         Flag("bundle", "text", "directory with config.json"),
         Flag("debug", "switch", "log every call"),

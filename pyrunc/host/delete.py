@@ -9,7 +9,7 @@ import errno
 import posix
 
 from pyrunc.errors import HookError, PyruncError, StateError, StatusError, reason
-from pyrunc.kernel.pidfd import open_process, send_signal, wait_for_end
+from pyrunc.kernel.pidfd import exiting, open_process, send_signal, wait_for_end
 from pyrunc.state.status import CREATED, CREATING, PAUSED, STOPPED, status_of
 
 TYPE_CHECKING = False
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SIGKILL = 9
 _DEATH_TIMEOUT = 10.0  # seconds
 _USUAL_DEATH = 0.2
+_UNREAPED = 1.0  # seconds after which an init that has ended but for its zombies is taken for dead
 
 
 def delete(entry: Entry, force: bool, warn: Callable[[str], None], strict: bool = False) -> None:
@@ -85,7 +86,9 @@ def _thaw(state: State) -> None:
 def kill_process(pid: int, start: int, rescue: Callable[[], None] = lambda: None) -> None:
     """Kill one process and wait until it has ended. Raises StateError when it does not.
 
-    `rescue` is called if that takes longer than usual.
+    `rescue` is called if that takes longer than usual. An init whose pid namespace has a zombie that its parent, an
+    exec that was killed or an engine that is busy, has not reaped cannot end, but is dead: who still lives in
+    there is found in the cgroups.
     """
     try:
         pidfd = open_process(pid, start)
@@ -96,6 +99,8 @@ def kill_process(pid: int, start: int, rescue: Callable[[], None] = lambda: None
         if wait_for_end(pidfd, _USUAL_DEATH):
             return
         rescue()
+        if wait_for_end(pidfd, _UNREAPED) or exiting(pid, start):
+            return
         if not wait_for_end(pidfd, _DEATH_TIMEOUT):
             raise StateError(f"process {pid} does not end after SIGKILL", "the kernel may be stuck in it")
     except ProcessLookupError:

@@ -16,6 +16,7 @@ else:
     import _signal  # signal would import enum
 
 _GONE = (FileNotFoundError, ProcessLookupError)
+_PF_EXITING = 4  # include/linux/sched.h
 
 
 def start_time(pid: int) -> int:
@@ -39,6 +40,19 @@ def alive(pid: int, start: int) -> bool:
     except _GONE:
         return False
     return int(fields[19]) == start and fields[0] not in (b"Z", b"X", b"x")
+
+
+def exiting(pid: int, start: int) -> bool:
+    """Tell whether the process of this pid and start time has begun to end, or has ended: it runs no more of its code.
+
+    The init of a pid namespace does not get further than that until all others in there are reaped
+    (pid_namespaces(7)). Raises OSError but for "no such".
+    """
+    try:
+        fields = _stat(pid)
+    except _GONE:
+        return True
+    return int(fields[19]) != start or fields[0] in (b"Z", b"X", b"x") or bool(int(fields[6]) & _PF_EXITING)
 
 
 def open_process(pid: int, start: int) -> int:

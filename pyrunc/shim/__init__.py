@@ -4,9 +4,10 @@
 - loop.py: the one loop of that process: descriptors, timers, ends of children; no thread
 - ttrpc.py: containerd's remote procedure calls: frames, server, client; knows nothing of containers
 - codec.py: messages as bytes; protos/ has the messages, made of the .proto files beside them
-- service.py: what each call of the task service does
+- service.py, questions.py: what each call of the task service does; calls.py: how they are read and refused
+- options.py: what a container was asked for besides its config.json
 - task.py: a container and its processes as containerd sees them
-- work.py: what enters a container, or may take long, is done in a fork; so one container never waits for another
+- work.py, jobs.py: what enters a container, or may take long, is done in a fork: none waits for another
 - stdio.py: bytes between a program's streams and what containerd gave for them
 - events.py: what containerd is told without having asked
 - metrics.py: counters in containerd's words

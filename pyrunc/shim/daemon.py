@@ -15,17 +15,21 @@ import time
 
 from pyrunc.errors import PyruncError, StateError, reason
 from pyrunc.jsontext import dump, parse
-from pyrunc.kernel.prctl import set_child_subreaper, set_name
+from pyrunc.kernel.prctl import set_child_subreaper
 from pyrunc.record import Record
+from pyrunc.shim.calls import handlers
 from pyrunc.shim.codec import encode
 from pyrunc.shim.events import Publisher, timestamp
 from pyrunc.shim.jobs import Jobs, read_note, remove
+from pyrunc.shim.log import Log
 from pyrunc.shim.loop import Loop
 from pyrunc.shim.protos.options import RuntimeInfo, RuntimeVersion
 from pyrunc.shim.protos.task import DeleteResponse
 from pyrunc.shim.protos.types import Any
+from pyrunc.shim.questions import Questions
 from pyrunc.shim.rootfs import unmount_all
-from pyrunc.shim.service import NAMES, ROOT, Service
+from pyrunc.shim.service import ROOT, Service
+from pyrunc.shim.task import Tasks
 from pyrunc.shim.ttrpc import Server
 from pyrunc.shim.work import Workers
 
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+NAMES = ("containerd.task.v2.Task", "containerd.task.v3.Task")
 SOCKETS = "/run/containerd/s"
 _GROUPS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
 """Annotations: containers that have the same value share a shim."""
@@ -78,7 +83,7 @@ def _answer(address: str) -> str:
 
 
 def _name(caller: Caller) -> str:
-    from _sha256 import sha256
+    from _sha256 import sha256  # type: ignore[import-not-found]
 
     group = caller.id
     try:
@@ -91,7 +96,8 @@ def _name(caller: Caller) -> str:
         group = next((annotations[name] for name in _GROUPS if annotations.get(name)), group)
     except (OSError, ValueError, AttributeError) as err:
         raise StateError(f"cannot read config.json of the bundle: {err}") from err
-    return sha256(f"pyrunc/{caller.address}/{caller.namespace}/{group}".encode()).hexdigest()
+    digest: str = sha256(f"pyrunc/{caller.address}/{caller.namespace}/{group}".encode()).hexdigest()
+    return digest
 
 
 def _bind(path: str) -> _socket.socket | None:
@@ -157,7 +163,7 @@ def _be_daemon(caller: Caller, socket: _socket.socket, path: str) -> NoReturn:
     """Leave everything of the caller's, and serve until it is shut down."""
     status = 1
     try:
-        log = _Log(caller.debug)
+        log = Log(caller.debug)
         posix.setsid()
         null = posix.open("/dev/null", posix.O_RDWR)
         for fd in (0, 1, 2):
@@ -167,7 +173,6 @@ def _be_daemon(caller: Caller, socket: _socket.socket, path: str) -> NoReturn:
         posix.umask(0o022)
         for name in _NOT_OURS:
             posix.environ.pop(name, None)
-        set_name("pyrunc-shim")
         set_child_subreaper(True)
         _be_spared_less()
         try:
@@ -194,22 +199,22 @@ def _be_spared_less() -> None:
         return  # then it is as it was with containerd
 
 
-def serve(caller: Caller, socket: _socket.socket, path: str, log: _Log) -> None:
+def serve(caller: Caller, socket: _socket.socket, path: str, log: Log) -> None:
     """Serve calls until Shutdown, then answer what is asked, send what is to be sent, and return."""
     gc.freeze()
     gc.enable()
-    loop = Loop()
+    loop = Loop(lambda err: log.write("error", f"internal error: {type(err).__name__}: {err}{_place(err)}"))
     loop.heed_children()
     address = posix.environ.get(b"TTRPC_ADDRESS", b"").decode("utf-8", "surrogateescape")
     publisher = Publisher(loop, address, caller.namespace, log.warning)
-    jobs = Jobs(caller.namespace, log.fd, log.warning)
+    jobs = Jobs(caller.namespace, log)
+    tasks = Tasks(caller.namespace)
     ending: list[float] = []
-    service = Service(
-        loop, Workers(loop), jobs, publisher, caller.namespace, lambda: ending.append(time.monotonic())
-    )
-    handlers = service.handlers(log.info if caller.debug else None)
-    server = Server(loop, socket, dict.fromkeys(NAMES, handlers), lambda uid: uid == posix.geteuid())
-    log.info(f"serving at {path}")
+    service = Service(loop, Workers(loop), jobs, publisher, tasks, lambda: ending.append(time.monotonic()))
+    methods = {**service.methods(), **Questions(tasks).methods()}
+    served = dict.fromkeys(NAMES, handlers(methods, log.debug if caller.debug else None))
+    server = Server(loop, socket, served, lambda uid: uid == posix.geteuid())
+    log.debug(f"serving at {path}")
     while not ending:
         loop.turn(3600.0)
     try:
@@ -222,6 +227,16 @@ def serve(caller: Caller, socket: _socket.socket, path: str, log: _Log) -> None:
     while (not done or server.unread) and time.monotonic() < deadline:
         loop.turn(deadline - time.monotonic())
     server.close()
+
+
+def _place(err: Exception) -> str:
+    """Return where it happened, the innermost last."""
+    found = ""
+    trace = err.__traceback__
+    while trace is not None:
+        found += f" {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
 
 
 def delete(caller: Caller, bundle: str, warn: Callable[[str], None]) -> bytes:
@@ -242,38 +257,6 @@ def information(version: str, features: str) -> bytes:
             features=Any(_FEATURES, features.encode()),
         )
     )
-
-
-class _Log:
-    """The FIFO `log` in the bundle, which containerd copies to its own log; what it does not read is lost."""
-
-    def __init__(self, debug: bool) -> None:
-        self._debug = debug
-        self.fd = posix.open("/dev/null", posix.O_WRONLY | posix.O_CLOEXEC)
-        try:
-            # Both ways: while containerd is restarted nobody reads.
-            fd = posix.open("log", posix.O_RDWR | posix.O_NONBLOCK | posix.O_CLOEXEC)
-        except OSError:
-            return
-        posix.close(self.fd)
-        self.fd = fd
-
-    def info(self, message: str) -> None:
-        """Write a line if -debug asks for such."""
-        if self._debug:
-            self.write("info", message)
-
-    def warning(self, message: str) -> None:
-        """Write a line."""
-        self.write("warning", message)
-
-    def write(self, level: str, message: str) -> None:
-        """Write a line as logrus does, whose lines are all around."""
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        try:
-            posix.write(self.fd, f"time={dump(now)} level={level} msg={dump(message)}\n".encode())
-        except OSError:
-            return
 
 
 def check(caller: Caller) -> None:

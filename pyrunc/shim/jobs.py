@@ -6,10 +6,12 @@ import posix
 
 from pyrunc.cgroups.control import Cgroup
 from pyrunc.errors import NotFoundError, PyruncError, StateError, reason
-from pyrunc.host import create, exec, pause
+from pyrunc.host import exec, pause
 from pyrunc.host.checkpoint import Checkpoint, checkpoint
+from pyrunc.host.create import Created, Order, create
 from pyrunc.host.delete import delete
 from pyrunc.host.images import Options as Images
+from pyrunc.host.kill import kill
 from pyrunc.host.restore import Restore, restore
 from pyrunc.host.start import start
 from pyrunc.host.update import update
@@ -25,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pyrunc.shim.log import Log
     from pyrunc.shim.protos.options import CheckpointOptions
     from pyrunc.shim.task import Container, Process
 
@@ -35,10 +38,11 @@ NOTE = "pyrunc.json"
 class Jobs:
     """The jobs, each told the container as it is when the fork is made."""
 
-    def __init__(self, namespace: str, log: int, say: Callable[[str], None]) -> None:
+    def __init__(self, namespace: str, log: Log) -> None:
         self._namespace = namespace
-        self._log = log
-        self._say = say
+        self._log = log.fd
+        self._say = log.debug
+        self._warn = log.warning
 
     def create(self, container: Container) -> Result:
         """Mount the root and create the container. Raises what host.create does, with nothing left."""
@@ -51,7 +55,7 @@ class Jobs:
             container.init.stdio.start_logger(self._environment(container))
             order = self._order(container)
             _enter(container.bundle)
-            created = create.create(order, self._say, self._say)
+            created = create(order, self._say, self._warn)
         except BaseException:
             unmount_all(container.rootfs)
             raise
@@ -63,9 +67,9 @@ class Jobs:
             order = self._order(container)
             work = container.options.criu_work_path or f"{container.bundle}/work"
             _enter(container.bundle)
-            return _made(restore(Restore(order, Images(container.checkpoint, work)), self._say, self._say))
+            return _made(restore(Restore(order, Images(container.checkpoint, work)), self._say, self._warn))
         with open_entry(container.root, container.id) as entry:
-            start(entry, self._say)
+            start(entry, self._warn)
         return Result()
 
     def exec(self, container: Container, process: Process) -> Result:
@@ -73,12 +77,12 @@ class Jobs:
         process.stdio.start_logger(self._environment(container))
         request = ExecRequest(process=parse_process(process.spec, "the process"))
         order = exec.Order(container.root, container.id, request, log=self._log)
-        started = exec.start(order, exec.find(order, self._say), self._say)
+        started = exec.start(order, exec.find(order, self._warn), self._say)
         return Result({"pid": started.pid}, (started.console,) if started.console >= 0 else ())
 
     def delete(self, container: Container) -> Result:
         """Remove the container and its mounts, whatever is left of them."""
-        remove(container.root, container.id, self._say)
+        remove(container.root, container.id, self._warn)
         if container.mounts:
             unmount_all(container.rootfs)
         return Result()
@@ -113,7 +117,13 @@ class Jobs:
             cgroups_mode=options.cgroups_mode,
         )
         with open_entry(container.root, container.id) as entry:
-            checkpoint(entry, Checkpoint(images, leave_running=not options.exit), self._say)
+            checkpoint(entry, Checkpoint(images, leave_running=not options.exit), self._warn)
+        return Result()
+
+    def kill_all(self, container: Container, signal: int) -> Result:
+        """Signal all its processes."""
+        with open_entry(container.root, container.id) as entry:
+            kill(entry, signal, every=True)
         return Result()
 
     def kill_rest(self, container: Container) -> Result:
@@ -122,7 +132,7 @@ class Jobs:
             Cgroup(container.cgroups, container.made).kill_all()
         return Result()
 
-    def _order(self, container: Container) -> create.Order:
+    def _order(self, container: Container) -> Order:
         options = container.options
         request = Request(
             id=container.id,
@@ -131,7 +141,7 @@ class Jobs:
             session_keyring=not options.no_new_keyring,
             systemd=options.systemd_cgroup,
         )
-        return create.Order(container.root, request, foreground=True, log=self._log)
+        return Order(container.root, request, foreground=True, log=self._log)
 
     def _environment(self, container: Container) -> dict[bytes, bytes]:
         own = {b"CONTAINER_ID": container.id.encode(), b"CONTAINER_NAMESPACE": self._namespace.encode()}
@@ -162,7 +172,7 @@ def read_note(bundle: str) -> dict[str, object]:
     return document if isinstance(document, dict) else {}
 
 
-def _made(created: create.Created) -> Result:
+def _made(created: Created) -> Result:
     state = created.state
     created.entry.close()
     facts: dict[str, object] = {

@@ -34,7 +34,9 @@ class Timer:
 class Loop:
     """One epoll(7), and who waits for what. Callbacks are called one after the other, and must not block."""
 
-    def __init__(self) -> None:
+    def __init__(self, report: Callable[[Exception], None]) -> None:
+        """Hand what a callback raises to `report`: it is a bug, and no reason for the others to stop."""
+        self._report = report
         self._epoll = select.epoll()
         self._watchers: dict[int, Callable[[int], None]] = {}
         self._timers: list[Timer] = []
@@ -108,7 +110,7 @@ class Loop:
                 return
             act = self._children.pop(pid, None)
             if act is not None:
-                act(status)
+                self._serve(act, status)
             elif self._claims:
                 self._unclaimed[pid] = status
 
@@ -126,15 +128,24 @@ class Loop:
             # Whoever was served before it in this round may have closed it.
             act = self._watchers.get(fd)
             if act is not None:
-                act(events)
+                self._serve(act, events)
         now = time.monotonic()
         while self._timers and self._timers[0].due <= now:
             timer = self._timers.pop(0)
             if not timer.cancelled:
-                timer.act()
+                self._call(timer.act)
         soon, self._soon = self._soon, []
         for each in soon:
-            each()
+            self._call(each)
+
+    def _serve(self, act: Callable[[int], None], events: int) -> None:
+        self._call(lambda: act(events))
+
+    def _call(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as err:  # noqa: BLE001 - all of them are told
+            self._report(err)
 
     def _wait(self, longest: float) -> float:
         if self._soon:

@@ -1,4 +1,4 @@
-"""The task service (containerd.task.v2 and v3): what each call does to the containers of this shim."""
+"""The calls of the task service (containerd.task.v2 and v3) that change something."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import posix
 import time
 
 from pyrunc.cgroups.oom import watch_oom
-from pyrunc.errors import ConfigError, ExistsError, NotFoundError, PyruncError, StatusError
+from pyrunc.errors import PyruncError, StatusError
 from pyrunc.host.kill import kill
-from pyrunc.host.ps import processes
-from pyrunc.host.stats import running_state, stats
 from pyrunc.kernel.processes import exit_status
-from pyrunc.kernel.terminal import set_size
 from pyrunc.shim import ttrpc
-from pyrunc.shim.codec import Message, decode, encode
-from pyrunc.shim.events import wrap
-from pyrunc.shim.metrics import metrics
+from pyrunc.shim.calls import Refusal, refuse
+from pyrunc.shim.codec import decode, encode
+from pyrunc.shim.options import options_of
 from pyrunc.shim.protos import events, task
-from pyrunc.shim.protos.options import CheckpointOptions, Options, ProcessDetails
+from pyrunc.shim.protos.options import CheckpointOptions
 from pyrunc.shim.stdio import Places, Stdio
 from pyrunc.shim.task import Container, Exit, Process
 from pyrunc.state.store import open_entry
@@ -25,40 +22,23 @@ from pyrunc.state.store import open_entry
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
+    from pyrunc.shim.calls import Methods
     from pyrunc.shim.events import Publisher
     from pyrunc.shim.jobs import Jobs
     from pyrunc.shim.loop import Loop
-    from pyrunc.shim.protos.types import Any
-    from pyrunc.shim.ttrpc import Call, Handler
+    from pyrunc.shim.task import Tasks
+    from pyrunc.shim.ttrpc import Call
     from pyrunc.shim.work import Result, Workers
 
-    from typing import TypeVar
-
-    M = TypeVar("M", bound=Message)
-
-NAMES = ("containerd.task.v2.Task", "containerd.task.v3.Task")
 ROOT = "/run/containerd/pyrunc"
 """Where the state of containers is, one directory for each of containerd's namespaces, unless an option says where."""
-
-_CODES: tuple[tuple[type[PyruncError], int], ...] = (
-    (NotFoundError, ttrpc.NOT_FOUND),
-    (ExistsError, ttrpc.ALREADY_EXISTS),
-    (StatusError, ttrpc.FAILED_PRECONDITION),
-    (ConfigError, ttrpc.INVALID_ARGUMENT),
-)
-
-
-class Refusal(Exception):  # noqa: N818 - a verdict on a call, which is answered with it
-    """Why a call is refused, and the code of it."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+_NOT_STARTED = 255
 
 
 class Service:
-    """All containers of a shim, and the calls about them."""
+    """The calls that change something."""
 
     def __init__(
         self,
@@ -66,42 +46,28 @@ class Service:
         workers: Workers,
         jobs: Jobs,
         publisher: Publisher,
-        namespace: str,
+        tasks: Tasks,
         shutdown: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._workers = workers
         self._jobs = jobs
         self._publisher = publisher
-        self._namespace = namespace
+        self._tasks = tasks
         self._shutdown = shutdown
-        self._containers: dict[str, Container] = {}
 
-    def handlers(self, trace: Callable[[str], None] | None = None) -> dict[str, Handler]:
-        """Return a handler for each method; `trace` hears of each call, its code and how long it took."""
-        found: dict[str, Handler] = {}
-        for method, (request, act) in self._methods().items():
-            found[method] = _handler(request, act, trace)
-        return found
-
-    def _methods(self) -> dict[str, tuple[type[Message], Callable[[Call, Any], None]]]:
+    def methods(self) -> Methods:
+        """Return the methods that change something, each with its request."""
         return {
-            "State": (task.StateRequest, self.state),
             "Create": (task.CreateTaskRequest, self.create),
             "Start": (task.StartRequest, self.start),
             "Delete": (task.DeleteRequest, self.delete),
-            "Pids": (task.PidsRequest, self.pids),
             "Pause": (task.PauseRequest, self.pause),
             "Resume": (task.ResumeRequest, self.resume),
             "Checkpoint": (task.CheckpointTaskRequest, self.checkpoint),
             "Kill": (task.KillRequest, self.kill),
             "Exec": (task.ExecProcessRequest, self.exec),
-            "ResizePty": (task.ResizePtyRequest, self.resize),
-            "CloseIO": (task.CloseIORequest, self.close_input),
             "Update": (task.UpdateTaskRequest, self.update),
-            "Wait": (task.WaitRequest, self.wait),
-            "Stats": (task.StatsRequest, self.stats),
-            "Connect": (task.ConnectRequest, self.connect),
             "Shutdown": (task.ShutdownRequest, self.shutdown),
         }
 
@@ -109,15 +75,15 @@ class Service:
 
     def create(self, call: Call, request: task.CreateTaskRequest) -> None:
         """Create a container; one that is to be restored only gets its root."""
-        if request.id in self._containers:
+        if request.id in self._tasks.containers:
             raise Refusal(ttrpc.ALREADY_EXISTS, f"task {request.id} already exists")
-        options = _unwrap(Options, request.options)
+        options = options_of(request.options)
         places = Places(request.stdin, request.stdout, request.stderr, request.terminal)
         init = Process("", Stdio(self._loop, places, (options.io_uid, options.io_gid)))
-        root = f"{(options.root or ROOT).rstrip('/')}/{self._namespace}"
+        root = f"{(options.root or ROOT).rstrip('/')}/{self._tasks.namespace}"
         container = Container(request.id, request.bundle, root, options, init, request.rootfs)
         container.checkpoint = request.checkpoint
-        self._containers[request.id] = container
+        self._tasks.containers[request.id] = container
 
         def done(result: Result) -> None:
             if not container.checkpoint:
@@ -130,15 +96,15 @@ class Service:
             call.reply(encode(task.CreateTaskResponse(init.pid)))
 
         def failed(err: PyruncError) -> None:
-            del self._containers[request.id]
+            del self._tasks.containers[request.id]
             init.stdio.close()
-            _refuse(call, err, "create")
+            refuse(call, err, "create")
 
         self._workers.run(lambda: self._jobs.create(container), done, failed, init.stdio.streams())
 
     def _adopt(self, container: Container, process: Process, result: Result) -> None:
         """Take over what a fork has made: a process that is our child now, and its terminal."""
-        facts: dict[str, Any] = dict(result.facts)
+        facts: dict[str, Any] = result.facts
         process.pid = facts["pid"]
         if process is container.init:
             container.private_pids = facts["private_pids"]
@@ -148,7 +114,7 @@ class Service:
 
     def start(self, call: Call, request: task.StartRequest) -> None:
         """Run the program of a container, or one that Exec has told of."""
-        container, process = self._find(request.id, request.exec_id)
+        container, process = self._tasks.find(request.id, request.exec_id)
         if process.started or process.exit is not None:
             raise Refusal(ttrpc.FAILED_PRECONDITION, "cannot start a process that was started before")
         process.starting = True
@@ -169,8 +135,9 @@ class Service:
 
         def failed(err: PyruncError) -> None:
             if not process.pid:
-                process.end(Exit(255, time.time_ns()))
-            _refuse(call, err, "start" if is_init else "exec")
+                process.end(Exit(_NOT_STARTED, time.time_ns()))
+                process.stdio.close()  # clients wait for the end of output first
+            refuse(call, err, "start" if is_init else "exec")
             self._settle(container, process)
 
         if is_init:
@@ -204,7 +171,7 @@ class Service:
 
     def delete(self, call: Call, request: task.DeleteRequest) -> None:
         """Remove a container that has ended, or was never started, or one of its programs."""
-        container, process = self._find(request.id, request.exec_id)
+        container, process = self._tasks.find(request.id, request.exec_id)
         if process.exit is None and (process.started or process.starting):
             raise Refusal(ttrpc.FAILED_PRECONDITION, "cannot delete a process that runs")
         if process is not container.init:
@@ -214,8 +181,9 @@ class Service:
             return
 
         def done(_: Result) -> None:
-            if self._containers.pop(container.id, None) is None:
-                raise Refusal(ttrpc.NOT_FOUND, f"task {container.id} does not exist")
+            if self._tasks.containers.pop(container.id, None) is None:
+                call.fail(ttrpc.NOT_FOUND, f"task {container.id} was deleted by another call")
+                return
             self._forget(container)
             if process.exit is None and process.pid:
                 process.wait(lambda _: answer())  # it was killed just now
@@ -229,7 +197,7 @@ class Service:
             )
             call.reply(encode(_deleted(process)))
 
-        self._workers.run(lambda: self._jobs.delete(container), done, lambda err: _refuse(call, err, "delete"))
+        self._workers.run(lambda: self._jobs.delete(container), done, lambda err: refuse(call, err, "delete"))
 
     def _forget(self, container: Container) -> None:
         if container.oom is not None:
@@ -242,14 +210,14 @@ class Service:
     def shutdown(self, call: Call, request: task.ShutdownRequest) -> None:
         """End the shim, unless it still has containers."""
         call.reply()
-        if not self._containers or request.now:
+        if not self._tasks.containers or request.now:
             self._shutdown()
 
     # programs
 
     def exec(self, call: Call, request: task.ExecProcessRequest) -> None:
         """Note a program that is to be started."""
-        container, _ = self._find(request.id)
+        container, _ = self._tasks.find(request.id)
         if request.exec_id in container.execs:
             raise Refusal(ttrpc.ALREADY_EXISTS, f"program {request.exec_id} already exists")
         places = Places(request.stdin, request.stdout, request.stderr, request.terminal)
@@ -261,78 +229,63 @@ class Service:
 
     def kill(self, call: Call, request: task.KillRequest) -> None:
         """Send a signal to one process, or to all of the container."""
-        container, process = self._find(request.id, request.exec_id)
+        container, process = self._tasks.find(request.id, request.exec_id)
         if process.exit is not None and not request.all:
             raise Refusal(ttrpc.NOT_FOUND, "process already finished")
         if not process.pid:
             raise Refusal(ttrpc.FAILED_PRECONDITION, "process not created")
         if process is not container.init:
             posix.kill(process.pid, request.signal)  # our child: its pid is nobody else's before we have waited for it
+        elif request.all:
+            job = lambda: self._jobs.kill_all(container, request.signal)  # noqa: E731 - it may take a while
+            self._workers.run(job, lambda _: call.reply(), lambda err: refuse(call, err, "kill"))
+            return
         else:
             try:
                 with open_entry(container.root, container.id) as entry:
-                    kill(entry, request.signal, request.all)
+                    kill(entry, request.signal)
             except StatusError as err:
                 raise Refusal(ttrpc.NOT_FOUND, f"process already finished: {err}") from err
-        call.reply()
-
-    def wait(self, call: Call, request: task.WaitRequest) -> None:
-        """Answer once the process has ended."""
-        _, process = self._find(request.id, request.exec_id)
-        process.wait(lambda ended: call.reply(encode(task.WaitResponse(ended.status, process.exited_at()))))
-
-    def resize(self, call: Call, request: task.ResizePtyRequest) -> None:
-        """Set the size of a terminal; a process without one has none to set."""
-        _, process = self._find(request.id, request.exec_id)
-        if process.stdio.console >= 0:
-            set_size(process.stdio.console, request.height, request.width)
-        call.reply()
-
-    def close_input(self, call: Call, request: task.CloseIORequest) -> None:
-        """Let a program see the end of its input."""
-        _, process = self._find(request.id, request.exec_id)
-        if request.stdin:
-            process.stdio.close_input()
         call.reply()
 
     # the container
 
     def pause(self, call: Call, request: task.PauseRequest) -> None:
         """Freeze it."""
-        container, _ = self._find(request.id)
+        container, _ = self._tasks.find(request.id)
 
         def done(_: Result) -> None:
             container.paused = True
             self._publisher.publish("paused", events.TaskPaused(container.id))
             call.reply()
 
-        self._workers.run(lambda: self._jobs.pause(container), done, lambda err: _refuse(call, err, "pause"))
+        self._workers.run(lambda: self._jobs.pause(container), done, lambda err: refuse(call, err, "pause"))
 
     def resume(self, call: Call, request: task.ResumeRequest) -> None:
         """Let it go on."""
-        container, _ = self._find(request.id)
+        container, _ = self._tasks.find(request.id)
 
         def done(_: Result) -> None:
             container.paused = False
             self._publisher.publish("resumed", events.TaskResumed(container.id))
             call.reply()
 
-        self._workers.run(lambda: self._jobs.resume(container), done, lambda err: _refuse(call, err, "resume"))
+        self._workers.run(lambda: self._jobs.resume(container), done, lambda err: refuse(call, err, "resume"))
 
     def update(self, call: Call, request: task.UpdateTaskRequest) -> None:
         """Change its limits: LinuxResources of config.json, as JSON."""
-        container, _ = self._find(request.id)
+        container, _ = self._tasks.find(request.id)
         resources = request.resources.value.decode() if request.resources else "{}"
         self._workers.run(
             lambda: self._jobs.update(container, resources),
             lambda _: call.reply(),
-            lambda err: _refuse(call, err, "update"),
+            lambda err: refuse(call, err, "update"),
         )
 
     def checkpoint(self, call: Call, request: task.CheckpointTaskRequest) -> None:
         """Save it to a directory."""
-        container, _ = self._find(request.id)
-        options = _unwrap(CheckpointOptions, request.options)
+        container, _ = self._tasks.find(request.id)
+        options = decode(CheckpointOptions, request.options.value) if request.options else CheckpointOptions()
 
         def done(_: Result) -> None:
             self._publisher.publish("checkpointed", events.TaskCheckpointed(container.id, request.path))
@@ -341,49 +294,8 @@ class Service:
         self._workers.run(
             lambda: self._jobs.checkpoint(container, request.path, options),
             done,
-            lambda err: _refuse(call, err, "checkpoint"),
+            lambda err: refuse(call, err, "checkpoint"),
         )
-
-    # questions
-
-    def state(self, call: Call, request: task.StateRequest) -> None:
-        """Answer what a process is doing."""
-        container, process = self._find(request.id, request.exec_id)
-        call.reply(encode(container.state(process)))
-
-    def pids(self, call: Call, request: task.PidsRequest) -> None:
-        """Answer with all processes, and which of them are programs that Exec has started."""
-        container, _ = self._find(request.id)
-        with open_entry(container.root, container.id) as entry:
-            pids = processes(entry)
-        ids = {process.pid: exec_id for exec_id, process in container.execs.items()}
-        found = tuple(
-            task.ProcessInfo(
-                pid, wrap(ProcessDetails(ids[pid]), "containerd.runc.v1.ProcessDetails") if pid in ids else None
-            )
-            for pid in pids
-        )
-        call.reply(encode(task.PidsResponse(found)))
-
-    def stats(self, call: Call, request: task.StatsRequest) -> None:
-        """Answer with what was counted."""
-        container, _ = self._find(request.id)
-        with open_entry(container.root, container.id) as entry:
-            counted = stats(running_state(entry))
-        call.reply(encode(task.StatsResponse(metrics(counted))))
-
-    def connect(self, call: Call, request: task.ConnectRequest) -> None:
-        """Answer who we are."""
-        container = self._containers.get(request.id)
-        call.reply(encode(task.ConnectResponse(posix.getpid(), container.init.pid if container else 0)))
-
-    def _find(self, container_id: str, exec_id: str = "") -> tuple[Container, Process]:
-        container = self._containers.get(container_id)
-        process = container.process(exec_id) if container else None
-        if container is None or process is None:
-            what = f"process {exec_id}" if container and exec_id else f"task {container_id}"
-            raise Refusal(ttrpc.NOT_FOUND, f"{what} does not exist: not found")
-        return container, process
 
     # memory
 
@@ -400,36 +312,5 @@ class Service:
             self._publisher.publish("oom", events.TaskOOM(container.id))
 
 
-def _handler(
-    request: type[Message], act: Callable[[Call, Any], None], trace: Callable[[str], None] | None
-) -> Handler:
-    def handle(call: Call) -> None:
-        begin = time.monotonic()
-        if trace is not None:
-            call.on_answer(lambda code: trace(f"{call.method}: {code} ({(time.monotonic() - begin) * 1000:.1f} ms)"))
-        try:
-            act(call, decode(request, call.payload))
-        except Refusal as err:
-            call.fail(err.code, str(err))
-        except PyruncError as err:
-            _refuse(call, err, call.method.lower())
-        except ValueError as err:
-            call.fail(ttrpc.INVALID_ARGUMENT, f"{call.method}: {err}")
-        except OSError as err:
-            call.fail(ttrpc.INTERNAL, f"{call.method}: {err}")
-
-    return handle
-
-
-def _refuse(call: Call, err: PyruncError, what: str) -> None:
-    """Answer with an error of ours, in the words that engines look for."""
-    code = next((code for kind, code in _CODES if isinstance(err, kind)), ttrpc.UNKNOWN)
-    call.fail(code, f"OCI runtime {what} failed: {err}")
-
-
 def _deleted(process: Process) -> task.DeleteResponse:
     return task.DeleteResponse(process.pid, process.exit.status if process.exit else 0, process.exited_at())
-
-
-def _unwrap(cls: type[M], packed: Any | None) -> M:
-    return decode(cls, packed.value) if packed else cls()

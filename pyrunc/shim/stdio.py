@@ -1,7 +1,7 @@
 """A program's streams: pipes or a terminal on its side, on the other what containerd named.
 
-That is a FIFO, or `file://PATH`, or `binary://PATH?KEY=VALUE`, a program that gets the output as its descriptors 3
-and 4 and closes 5 when it is ready. The program never gets the FIFO itself: security modules judge by path what it opens.
+That is a FIFO, or `file://PATH`, or `binary://PATH?KEY=VALUE`: a program that gets the output as descriptors 3 and 4
+and closes 5 when it is ready. A container never gets the FIFO itself: security modules judge by path what it has open.
 """
 
 from __future__ import annotations

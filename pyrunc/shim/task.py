@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pyrunc.record import Record
+from pyrunc.shim import ttrpc
+from pyrunc.shim.calls import Refusal
 from pyrunc.shim.events import timestamp
 from pyrunc.shim.protos.options import Options
 from pyrunc.shim.protos.task import StateResponse
@@ -112,3 +114,20 @@ class Container:
             exited_at=process.exited_at(),
             exec_id=process.exec_id,
         )
+
+
+class Tasks:
+    """All containers of a shim, by their ids, in one of containerd's namespaces."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self.containers: dict[str, Container] = {}
+
+    def find(self, container_id: str, exec_id: str = "") -> tuple[Container, Process]:
+        """Return a container and one of its processes. Raises Refusal."""
+        container = self.containers.get(container_id)
+        process = container.process(exec_id) if container else None
+        if container is None or process is None:
+            what = f"process {exec_id}" if container and exec_id else f"task {container_id}"
+            raise Refusal(ttrpc.NOT_FOUND, f"{what} does not exist: not found")
+        return container, process

@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from pyrunc.shim.loop import Loop
 
@@ -38,7 +38,7 @@ _SIGINT, _SIGPIPE, _SIGXFSZ = 2, 13, 25
 class Result(Record):
     """What a fork found out: facts that JSON can tell, and descriptors, which belong to whoever hears of them."""
 
-    facts: dict[str, object] = {}
+    facts: dict[str, Any] = {}
     fds: tuple[int, ...] = ()
 
 

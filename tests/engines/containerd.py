@@ -36,10 +36,14 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
 """
 
 
-def serve(box: Box, settings: str) -> str:
-    """Start a daemon with these settings, wait until it answers, and return its version."""
+def serve(box: Box, settings: str, folders: str = "") -> str:
+    """Start a daemon with these settings, wait until it answers, and return its version.
+
+    It looks for shims in these folders first.
+    """
     box.path(CONFIG).write_text(settings)
-    box.daemon("containerd", "--config", CONFIG, log="containerd.log")
+    path = f"PATH={folders}:{box.environment(False)['PATH']}".replace("=:", "=")
+    box.daemon("env", path, "containerd", "--config", CONFIG, log="containerd.log")
     answers = host.eventually(lambda: box.run("ctr", "-a", SOCKET, "version").returncode == 0, 20)
     assert answers, f"containerd does not answer: {box.log('containerd.log')[-2000:]}"
     return box.run("containerd", "--version").stdout.split()[2]

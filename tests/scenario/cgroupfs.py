@@ -11,8 +11,6 @@ from tests.scenario import host
 if TYPE_CHECKING:
     from tests.scenario.bundle import Bundle
 
-USEC = 1_000_000
-
 
 def is_v1(controller: str) -> bool:
     """Tell which version has a controller, by its v1 name."""
@@ -22,7 +20,10 @@ def is_v1(controller: str) -> bool:
 def folder(bundle: Bundle, controller: str = "cgroup2") -> Path:
     """The container's directory in the v1 hierarchy of the controller, or where that is missing in v2."""
     mounts = host.hierarchies()
-    return Path(mounts.get(controller, mounts.get("cgroup2", "")), bundle.config["linux"]["cgroupsPath"].lstrip("/"))
+    path = bundle.config["linux"]["cgroupsPath"].lstrip("/")
+    if ":" in path:  # systemd's words: slice:prefix:name
+        path = "{}/{}-{}.scope".format(*path.split(":"))
+    return Path(mounts.get(controller, mounts.get("cgroup2", "/nowhere")), path)
 
 
 def text(bundle: Bundle, controller: str, v1: str, v2: str) -> str:

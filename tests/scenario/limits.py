@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.scenario import host
+from tests.scenario.cgroupfs import folder, is_v1
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.scenario.bundle import Bundle, Result
 
 MIB = 1 << 20
@@ -31,17 +32,9 @@ def sleeping(bundle: Bundle, **limits: Any) -> Bundle:
     return bundle.process(args=["sleep", "100"]).create().start()
 
 
-def is_v1(controller: str) -> bool:
-    return controller in host.hierarchies()
-
-
 def file(bundle: Bundle, name: str) -> Path:
     """A cgroup file of the container, in the hierarchy that has its controller."""
-    places = host.hierarchies()
-    path = bundle.config["linux"]["cgroupsPath"].strip("/")
-    if ":" in path:
-        path = "{}/{}-{}.scope".format(*path.split(":"))
-    return Path(places.get(name.partition(".")[0], places.get("cgroup2", "/nowhere")), path, name)
+    return folder(bundle, name.partition(".")[0]) / name
 
 
 def value(bundle: Bundle, name: str) -> str:

@@ -36,6 +36,38 @@ class Options(Message):
     )
 
 
+class CreateOptions(Message):
+    """containerd.runc.v1.CreateOptions."""
+
+    no_pivot_root: bool = False
+    no_new_keyring: bool = False
+    shim_cgroup: str = ""
+    io_uid: int = 0
+    io_gid: int = 0
+
+    _wire = (
+        (1, "no_pivot_root", "bool", ""),
+        (8, "no_new_keyring", "bool", ""),
+        (9, "shim_cgroup", "str", ""),
+        (10, "io_uid", "uint", ""),
+        (11, "io_gid", "uint", ""),
+    )
+
+
+class RuntimeOptions(Message):
+    """containerd.runc.v1.RuntimeOptions."""
+
+    type_url: str = ""
+    config_path: str = ""
+    config_body: bytes = b""
+
+    _wire = (
+        (1, "type_url", "str", ""),
+        (2, "config_path", "str", ""),
+        (3, "config_body", "bytes", ""),
+    )
+
+
 class CheckpointOptions(Message):
     """containerd.runc.v1.CheckpointOptions."""
 

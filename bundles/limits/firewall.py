@@ -1,0 +1,42 @@
+"""A hook that lets a firewall recognise a container's packets: by the class of net_cls, or the priority of net_prio.
+
+Both controllers only put a number on what the container sends. It means something to those who look at the number: a
+queueing discipline of tc(8), or as here an nftables rule, in the container's own network namespace, that drops what
+has it. Its stdin is the container's state (runtime.md, "State").
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from pyroute2 import netns
+from pyroute2.nftables.expressions import genex, verdict
+from pyroute2.nftables.main import NFTables
+
+NFT_REG_1, EQUAL, DROP = 1, 0, 0
+ACCEPT, IPV4 = 1, 2
+# Where the number can be seen, and as what. The class is the sending socket's. The priority is put on a packet when
+# its device gets it, after all of netfilter's hooks for sending; `lo` brings it back with the packet.
+PLACES = {"net_cls": ("postrouting", 23), "net_prio": ("input", 2)}  # NFT_META_CGROUP, NFT_META_PRIORITY
+
+
+def main(controller: str, value: int) -> None:
+    """Add a table with one rule. Raises OSError."""
+    netns.setns(f"/proc/{json.load(sys.stdin)['pid']}/ns/net")
+    place, key = PLACES[controller]
+    load = genex("meta", {"key": key, "dreg": NFT_REG_1})
+    # The kernel keeps both numbers in its own byte order.
+    data = {"attrs": [("NFTA_DATA_VALUE", value.to_bytes(4, sys.byteorder))]}
+    compare = genex("cmp", {"sreg": NFT_REG_1, "op": EQUAL, "data": data})
+    with NFTables(nfgen_family=IPV4) as firewall:
+        firewall.begin()
+        firewall.table("add", name="limits")
+        hook = {"hook": place, "type": "filter", "policy": ACCEPT}
+        firewall.chain("add", table="limits", name="marked", **hook)
+        firewall.rule("add", table="limits", chain="marked", expressions=[[load, compare], verdict(DROP)])
+        firewall.commit()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,56 @@
+"""The options of a container: who creates it may choose among three messages, and means the same by them."""
+
+from __future__ import annotations
+
+import posix
+
+from pyrunc.shim.codec import decode
+from pyrunc.shim.protos.options import CreateOptions, Options, RuntimeOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrunc.shim.protos.types import Any
+
+_ENOUGH = 1 << 20
+_SAME = ("no_pivot_root", "no_new_keyring", "shim_cgroup", "io_uid", "io_gid")
+
+
+def options_of(packed: Any | None) -> Options:
+    """Return what is asked for. Raises ValueError for what cannot be read, OSError for a file that is not there.
+
+    Options of io.containerd.runc.v2; those of containerd 1's first runtime, which clients still send for runtimes they
+    do not know; and a TOML document with the former's names, which the CRI plugin makes of its configuration.
+    """
+    if packed is None or not packed.type_url:
+        return Options()
+    name = packed.type_url.rpartition("/")[2]
+    if name == "containerd.runc.v1.Options":
+        return decode(Options, packed.value)
+    if name == "containerd.linux.runc.CreateOptions":
+        older = decode(CreateOptions, packed.value)
+        return Options(**{field: getattr(older, field) for field in _SAME})
+    if name in ("runtimeoptions.v1.Options", "cri.runtimeoptions.v1.Options"):
+        return _of_document(decode(RuntimeOptions, packed.value))
+    raise ValueError(f"options of an unknown kind: {name}")
+
+
+def _of_document(options: RuntimeOptions) -> Options:
+    import tomllib
+
+    text = options.config_body.decode()
+    if options.config_path:
+        fd = posix.open(options.config_path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            text = posix.read(fd, _ENOUGH).decode()
+        finally:
+            posix.close(fd)
+    document = tomllib.loads(text)
+    found = Options()
+    for field in Options._fields:
+        # SystemdCgroup, or systemd_cgroup
+        value = document.get("".join(word.capitalize() for word in field.split("_")), document.get(field))
+        if value is not None:
+            if type(value) is not type(getattr(found, field)):
+                raise ValueError(f"option {field}: {value!r} is of the wrong type")
+            found = found.but(**{field: value})
+    return found

@@ -1,0 +1,147 @@
+"""docs/tutorial.md: every command in it runs, prints what it is said to print, and is done by the calls it names."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from bundles import folder
+from tests.bundles.tutorial import FILE, Command, Step, same, steps
+from tests.lanes import SLOWNESS
+from tests.scenario import host
+
+STEPS = steps()
+# Whatever the tables name; strace(1) would take seconds to print all.
+CALLS = ",".join(sorted({call for step in STEPS for act in step.acts for call in act.calls}))
+# strace ends with the last process that it follows, so it follows only what ends with the command.
+PYRUNC = """#!/bin/sh
+case "$TRACE $*" in
+*--detach* | 0*) exec {runtime} --root "$STATE/run" --debug --log "$STATE/log" "$@" ;;
+*) exec strace -f -qq -o "$STATE/calls.$$" -e trace={calls} {runtime} --root "$STATE/run" "$@" ;;
+esac
+"""
+
+
+class Shell:
+    """A shell in a copy of the bundles, with `pyrunc` and `python3` in its PATH."""
+
+    def __init__(self, place: Path, runtime: str, trace: bool) -> None:
+        self.place = place
+        self.state = place / "state"
+        self.state.mkdir()
+        self.state.chmod(0o1777)  # the ordinary user's containers as well
+        programs = place / "bin"
+        programs.mkdir()
+        (programs / "pyrunc").write_text(PYRUNC.format(runtime=runtime, calls=CALLS))
+        (programs / "pyrunc").chmod(0o755)
+        # Not a link: a python knows by its path which virtual environment it is of.
+        (programs / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        (programs / "python3").chmod(0o755)
+        (place / "pyrunc").symlink_to(folder.HERE.parent / "pyrunc")  # a part of which reads images
+        shutil.copytree(folder.HERE, place / "bundles", ignore=shutil.ignore_patterns("rootfs", "__pycache__"))
+        environment = {
+            **os.environ,
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "STATE": str(self.state),
+            "TRACE": str(int(trace)),
+            host.TOKEN_VARIABLE: place.name,
+        }
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        self._bash = subprocess.Popen(["bash", "--norc"], cwd=place, env=environment, text=True, **pipes)  # type: ignore[call-overload]
+
+    def run(self, command: str) -> tuple[str, int]:
+        """Run a command; return what it said and its exit status."""
+        end = f"end-{secrets.token_hex(8)}"
+        self._bash.stdin.write(f"{{ {command}\n}} </dev/null\nstatus=$?; echo; echo {end} $status\n")
+        self._bash.stdin.flush()
+        said = ""
+        for line in self._bash.stdout:
+            if line.startswith(end):
+                return said.removesuffix("\n"), int(line.split()[1])
+            said += line
+        raise AssertionError(f"the shell ended: {command}\n{said}")
+
+    def close(self) -> list[str]:
+        """End the shell and delete what is left of its containers; return their ids."""
+        self._bash.communicate()
+        left = [path.name for path in self.state.glob("run/*") if path.is_dir()]
+        for name in left:
+            subprocess.run([self.place / "bin/pyrunc", "delete", "--force", name], check=False)
+        assert not host.mounts_of(self.place.name), "a mount is left: nothing is deleted there"
+        shutil.rmtree(self.place)
+        return left
+
+
+def in_shell(step: Step, runtime: str, trace: bool) -> tuple[list[tuple[Command, str, int]], str]:
+    """Run the commands of a step, up to the first that fails; also return what pyrunc has logged or called."""
+    place = Path(tempfile.mkdtemp(prefix="pyrunc-tutorial-"))
+    place.chmod(0o755)
+    shell = Shell(place, runtime, trace)
+    results: list[tuple[Command, str, int]] = []
+    try:
+        for name in sorted(step.bundles):
+            said, status = shell.run(f"python3 -m bundles {name}")
+            assert status == 0, said
+        for command in step.commands:
+            results.append((command, *shell.run(command.words)))
+            if results[-1][2]:
+                break
+        logged = "".join(path.read_text() for path in sorted(place.glob("state/calls.*" if trace else "state/log")))
+    finally:
+        left = shell.close()
+    assert left == [], f"containers are left at the end of a step: {left}"
+    return results, logged
+
+
+# With what the host must have.
+PARAMETERS = [pytest.param(step, id=step.title, marks=pytest.mark.requires(*step.requires)) for step in STEPS]
+
+
+@pytest.mark.parametrize("step", PARAMETERS)
+def test_commands_print_what_is_written(step: Step, runtime: str) -> None:
+    results, logged = in_shell(step, runtime, trace=False)
+    for command, said, status in results:
+        assert status == 0, f"{command.words}: exit {status}\n{said}"
+        if command.printed:
+            written = "\n".join(command.printed)
+            assert same(command.printed, said), f"{command.words}\n--- written\n{written}\n--- said\n{said}"
+    for act in step.acts:
+        wanted = f"{act.field}: {act.step}" if act.field.startswith(".") else act.step
+        assert re.search(re.escape(wanted).replace(re.escape("..."), ".*"), logged), f"{wanted!r} is not in\n{logged}"
+
+
+@pytest.mark.requires("strace")
+@pytest.mark.parametrize("step", PARAMETERS)
+def test_the_system_calls_are_made(step: Step, runtime: str) -> None:
+    if not step.acts:
+        pytest.fail("this step names no system call")
+    _, traced = in_shell(step, runtime, trace=True)
+    made = set(re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)", traced, re.MULTILINE))
+    missing = {call for act in step.acts for call in act.calls} - made
+    assert not missing, f"{missing} are not among {sorted(made)}"
+
+
+def test_every_bundle_has_its_step() -> None:
+    assert {name for step in STEPS for name in step.bundles} == set(folder.names())
+
+
+def test_every_step_can_be_run() -> None:
+    """A block of commands without the line that says what the step requires would be forgotten."""
+    assert [step.title for step in STEPS if bool(step.commands) != bool(step.requires)] == []
+    assert FILE.read_text().count("```") % 2 == 0
+
+
+def test_what_is_written_is_compared() -> None:
+    """Of the comparison itself: dots are anything, all else is literal."""
+    assert same(("a ... c", "...", "d"), "a b c\nx\ny\nd\n")
+    assert same(("a...", "..."), "a\n")
+    assert not same(("a",), "a\nb\n")
+    assert not same(("a.b",), "axb\n")

@@ -1,0 +1,57 @@
+"""containerd with io.containerd.pyrunc.v1, pyrunc's own shim, against its io.containerd.runc.v2 with runc."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.engines import containerd
+from tests.engines.engine import IMAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.engines.box import Box
+    from tests.engines.engine import Operation
+    from tests.scenario.bundle import Result
+
+SHIM = "containerd-shim-pyrunc-v1"
+RUNTIME = "io.containerd.pyrunc.v1"
+
+
+class ContainerdShim(containerd.Containerd):
+    """`ctr --runtime`; the reference goes by the other shim."""
+
+    name = "containerd with pyrunc's shim"
+
+    @classmethod
+    def operations(cls) -> tuple[Operation[containerd.Containerd], ...]:
+        return containerd.OPERATIONS
+
+    @classmethod
+    def start(cls, box: Box, runtimes: dict[str, Path]) -> str:
+        # The shim is looked for in PATH.
+        folders = ":".join(str(path.parent) for path in runtimes.values())
+        version = containerd.serve(box, containerd.SETTINGS, folders)
+        containerd.import_images(box, *runtimes)
+        return version
+
+    @property
+    def chosen(self) -> list[str]:
+        """The flags that choose the runtime."""
+        ours = Path(self.runtime).with_name(SHIM)
+        return ["--runtime", RUNTIME] if ours.exists() else ["--runc-binary", self.runtime]
+
+    def run(self, *command: str, flags: Sequence[str] = (), tty: bool = False) -> Result:
+        flags = [*flags, "--tty"] if tty else flags
+        return self.ctr("run", "--rm", *self.chosen, *flags, IMAGE, self.new_id(), *command, tty=tty)
+
+    def detached(self, *command: str, flags: Sequence[str] = ()) -> str:
+        id = self.new_id()
+        whole = command or containerd.FOREVER
+        self.ctr("run", "--detach", *self.chosen, *flags, IMAGE, id, *whole).ok()
+        return id
+
+    def state_folders(self) -> list[str]:
+        ours = [f"/run/containerd/pyrunc/{self.runtime_name}/[!@]*", "/run/containerd/s/*"]
+        return [*super().state_folders(), *ours]

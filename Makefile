@@ -4,6 +4,7 @@
 # make test-vm  the tests that want cgroup v2, systemd, AppArmor or CRIU, in an emulated machine (docs/testing.md)
 # make conformance  judge pyrunc by the cases of conformance/, and the cases by broken runtimes (docs/conformance.md)
 # make bench    time every command against runc and crun (ROUNDS=30)
+# make bench-shim  time containerd with pyrunc's shim against its own (ROUNDS=30)
 # make man      write the man pages to build/man
 # make          only build .venv with pyrunc in it: .venv/bin/pyrunc
 # make clean    remove everything that was made
@@ -32,7 +33,7 @@ export PYRUNC_CI := 1
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all bundles conformance demo test test-vm lint types pytest bench man deps-demo deps-test install-deps help clean
+.PHONY: all bundles conformance demo test test-vm lint types pytest bench bench-shim protos man deps-demo deps-test install-deps help clean
 
 all: $(STAMPS)/pyrunc
 
@@ -50,6 +51,7 @@ bundles: deps-demo $(STAMPS)/pyrunc
 test: deps-test $(STAMPS)/dev $(STAMPS)/pyrunc
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy $(CHECKED)
+	$(foreach program,$(wildcard bundles/*-*/*.py),$(VENV)/bin/mypy $(program) &&) true
 	$(VENV)/bin/python -m pytest tests
 	$(VENV)/bin/python -m conformance --runtime $(VENV)/bin/pyrunc
 	$(VENV)/bin/python -m tests.vm test
@@ -64,6 +66,13 @@ test-vm: deps-test $(STAMPS)/venv
 bench: deps-test $(STAMPS)/pyrunc
 	$(VENV)/bin/python -m tests.bench --rounds $(ROUNDS)
 
+bench-shim: deps-test $(STAMPS)/dev $(STAMPS)/pyrunc
+	$(VENV)/bin/python -m tests.bench.shim --rounds $(ROUNDS)
+
+# The modules of pyrunc/shim/protos from the .proto files beside them.
+protos: $(STAMPS)/dev
+	$(VENV)/bin/python tools/protos.py
+
 man:
 	$(PYTHON) tools/man.py build/man
 
@@ -72,6 +81,7 @@ lint: $(STAMPS)/dev
 
 types: $(STAMPS)/dev
 	$(VENV)/bin/mypy $(CHECKED)
+	$(foreach program,$(wildcard bundles/*-*/*.py),$(VENV)/bin/mypy $(program) &&) true
 
 pytest: $(STAMPS)/dev $(STAMPS)/pyrunc
 	$(VENV)/bin/python -m pytest tests

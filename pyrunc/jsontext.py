@@ -70,7 +70,8 @@ def _write(value: Any, newline: str, step: str, parts: list[str]) -> None:
     elif value is None or isinstance(value, bool):
         parts.append({None: "null", True: "true", False: "false"}[value])
     elif isinstance(value, (int, float)):
-        parts.append(repr(value))
+        # 1e999 is JSON, and read as infinity: so that is how infinity is written.
+        parts.append(repr(value).replace("inf", "1e999"))
     elif isinstance(value, dict):
         colon = ": " if step else ":"
         _write_members(((_quote(str(key)) + colon, each) for key, each in value.items()), "{}", newline, step, parts)

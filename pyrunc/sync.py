@@ -42,6 +42,7 @@ SEQPACKET keeps messages whole, whatever their length (CVE-2021-43784 was a leng
 from __future__ import annotations
 
 import _struct
+import posix
 
 from pyrunc import errors
 from pyrunc.errors import PyruncError, SyncError, reason
@@ -87,7 +88,8 @@ class Channel:
     def say(self, message: bytes, fds: tuple[int, ...] = ()) -> None:
         """Send one message, with file descriptors as SCM_RIGHTS (unix(7)).
 
-        Raises SyncError when the other side is gone, or the kernel takes no message.
+        Raises the error that the other side said before it left, SyncError when it is gone without a word, or the
+        kernel takes no message.
         """
         import _socket  # not at the top: start only wants the names of the messages
 
@@ -95,6 +97,8 @@ class Channel:
         try:
             self._socket.sendmsg([message], rights, _socket.MSG_NOSIGNAL)
         except OSError as err:
+            if err.errno in _GONE:
+                self._raise_last_words()
             why = "the other side is gone" if err.errno in _GONE else reason(err)
             # An error's own text may be long, and is not what could not be done.
             said = message.partition(b"\0")[0].decode()
@@ -113,14 +117,27 @@ class Channel:
             raise SyncError(f"expected {wanted.decode()}, the other side said {said}")
         return fds
 
+    def _raise_last_words(self) -> None:
+        """Raise the error that is in what the other side has said, if there is one; it says nothing more."""
+        heard = b"?"
+        while heard:
+            heard, fds = self._receive()
+            for fd in fds:
+                posix.close(fd)
+            if heard.startswith(ERROR):
+                raise decode_error(heard)
+
     def _receive(self) -> tuple[bytes, tuple[int, ...]]:
         import _socket
 
         # CMSG_LEN of 64 descriptors: more hierarchies than any kernel has.
+        flags = _socket.MSG_CMSG_CLOEXEC
         try:
-            message, ancillary, _, _ = self._socket.recvmsg(_LONGEST, 4096, _socket.MSG_CMSG_CLOEXEC)
-        except ConnectionResetError:  # it died before it had read all that we said
-            return b"", ()
+            try:
+                message, ancillary, _, _ = self._socket.recvmsg(_LONGEST, 4096, flags)
+            except ConnectionResetError:
+                # It ended before it had read all that we said. The kernel tells that once, before what it said itself.
+                message, ancillary, _, _ = self._socket.recvmsg(_LONGEST, 4096, flags)
         except OSError as err:
             raise SyncError(f"cannot hear the other side: {reason(err)}") from err
         fds: tuple[int, ...] = ()
@@ -133,7 +150,7 @@ class Channel:
         """Tell the other side why we stop; if it is gone too there is nobody to tell."""
         try:
             self.say(encode_error(error))
-        except SyncError:
+        except PyruncError:
             return
 
 
@@ -164,8 +181,6 @@ def decode_error(message: bytes) -> PyruncError:
 
 def give_up(channel: Channel, error: PyruncError) -> NoReturn:
     """End the inside process: say why, and leave without running anything of the interpreter's exit."""
-    import posix
-
     channel.fail(error)
     posix._exit(1)
 

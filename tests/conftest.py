@@ -288,7 +288,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "debian-mirror": _reaches_debian,
     "zsh": lambda: _works("zsh", "--version"),
     "fish": lambda: _works("fish", "--version"),
-    "xvfb": lambda: _works("Xvfb", "-help") and all(map(shutil.which, ("xlogo", "xwd"))),
+    "xvfb": lambda: _works("Xvfb", "-help") and all(map(shutil.which, ("xlogo", "xwd", "xwininfo"))),
     "procps": lambda: _works("ps", "--version"),  # busybox' ps does not know the flag
     "disk": _is_on_a_disk,
     "strace": lambda: _works("strace", "true"),

@@ -15,7 +15,7 @@ from bundles.config import basic, with_capabilities, with_script, write
 
 MIB = 1 << 20
 CLASS = 0x00100001  # 10:1 in the words of tc(8)
-PRIORITY = 5
+PRIORITY = 4321  # that nobody else has
 KMSG = {"type": "c", "major": 1, "minor": 11}
 
 ONE_CPU = {"cpus": "0", "mems": "0"}
@@ -65,8 +65,19 @@ def stop(folder: Path, name: str, resources: dict[str, Any]) -> None:
     elif name == "hugetlb":
         huge = {"destination": "/huge", "type": "hugetlbfs", "source": "none", "options": ["pagesize=2M"]}
         config["mounts"].append(huge)
-    elif name.startswith("net_"):
-        value = CLASS if name == "net_cls" else PRIORITY
-        words = [sys.executable, str(folder / "firewall.py"), name, str(value)]
-        config["hooks"] = {"createRuntime": [{"path": sys.executable, "args": words}]}
+    elif name == "net_cls":
+        config["hooks"] = {"createRuntime": [firewall(folder, name, CLASS)]}
+    elif name == "net_prio":
+        # The controller knows the devices of the host's network namespace and no others (net/core/netprio_cgroup.c).
+        config["linux"]["namespaces"].remove({"type": "network"})
+        config["hooks"] = {
+            "createRuntime": [firewall(folder, name, PRIORITY)],
+            "poststop": [firewall(folder, name, PRIORITY, "remove")],
+        }
     write(folder / name, config)
+
+
+def firewall(folder: Path, controller: str, number: int, *action: str) -> dict[str, Any]:
+    """Return the hook that makes the number mean something."""
+    words = [sys.executable, str(folder / "firewall.py"), controller, str(number), *action]
+    return {"path": sys.executable, "args": words}

@@ -31,7 +31,7 @@ def document_of(entry: Entry) -> dict[str, object]:
     """
     state = entry.load()
     if state is None:
-        hint = "a create of it was killed; delete --force clears up"
+        hint = "its create or delete was killed; delete --force clears up"
         raise NotFoundError(f"container {entry.id} does not exist", hint)
     status = status_of(entry, state)
     document: dict[str, object] = {

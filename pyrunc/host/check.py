@@ -72,7 +72,11 @@ def examine(request: Request, host: bool, warn: bool = True) -> Report:
         # parse() has the words for what is not JSON.
         problems = err.problems if isinstance(err, ConfigError) else _refusal(text, file)
         return Report(file, _findings(schema.load("config"), problems), ())
-    return report_on(document, request, file, host, warn)
+    try:
+        return report_on(document, request, file, host, warn)
+    except RecursionError:
+        # The reader leaves alone what it does not know, however deep; here all of it is walked.
+        return Report(file, _findings(schema.load("config"), (SpecError(".", "is nested too deeply"),)), ())
 
 
 def report_on(document: object, request: Request, file: str, host: bool, warn: bool = True) -> Report:

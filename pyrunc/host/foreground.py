@@ -122,17 +122,22 @@ class Foreground:
         for fd in readers:
             poll.register(fd, select.POLLIN)
         ready = poll.poll(timeout)
+        # Whatever woke us: when poll(2) returns with input a signal has been noted too late for it to tell, and the
+        # size of a terminal has to be right before what was typed after the change is read.
+        self._signals()
         served = False
         for fd, _ in ready:
-            if fd == self._wake[0]:
-                self._signals()
-            elif fd in readers:
+            if fd in readers:
                 readers[fd].carry()
                 served = served or not readers[fd].towards_container
         return served
 
     def _signals(self) -> None:
-        for number in posix.read(self._wake[0], 64):
+        try:
+            numbers = posix.read(self._wake[0], 64)
+        except BlockingIOError:
+            return
+        for number in numbers:
             if number == _signal.SIGWINCH:
                 self._resize()
             elif number not in _NOT_RELAYED:

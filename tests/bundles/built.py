@@ -29,6 +29,7 @@ class Built:
         self.dir = folder.build(name, workshop / name)
         self.root = workshop / "state"
         self._calls = 0
+        self._created = workshop / "none"
 
     def id(self, of: str) -> str:
         """The id of a container by the short name that the test gives it."""
@@ -70,7 +71,13 @@ class Built:
 
     def create(self, of: str = "", id: str = "", **more: Any) -> Result:
         """`create` it, which must succeed."""
-        return self.pyrunc("create", "--bundle", str(self.dir / of), self.id(id or of), **more).ok()
+        done = self.pyrunc("create", "--bundle", str(self.dir / of), self.id(id or of), **more).ok()
+        self._created = self.dir.parent / f"{self._calls}.out"
+        return done
+
+    def last_output(self) -> Path:
+        """The file with the output of the container that was created last."""
+        return self._created
 
     def start(self, id: str = "") -> Result:
         """`start` it, which must succeed."""

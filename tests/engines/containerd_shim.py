@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.engines import containerd
+from tests.engines import containerd, cri, documents
 from tests.engines.engine import IMAGE
 
 if TYPE_CHECKING:
@@ -55,3 +56,26 @@ class ContainerdShim(containerd.Containerd):
     def state_folders(self) -> list[str]:
         ours = [f"/run/containerd/pyrunc/{self.runtime_name}/[!@]*", "/run/containerd/s/*"]
         return [*super().state_folders(), *ours]
+
+
+class CriShim(cri.Cri):
+    """The CRI plugin with a handler of that type; the reference has runc's."""
+
+    name = "kubernetes with pyrunc's shim"
+
+    @classmethod
+    def start(cls, box: Box, runtimes: dict[str, Path]) -> str:
+        handlers = []
+        for name, path in runtimes.items():
+            page = "containerd.md" if path.with_name(SHIM).exists() else "kubernetes.md"
+            line = documents.block(page, "toml", str(path)).replace(f"runtimes.{cri.HANDLER}", f"runtimes.{name}")
+            handlers.append(line)
+        box.path(cri.NETWORKS).mkdir()
+        (box.path(cri.NETWORKS) / "pods.conflist").write_text(json.dumps(cri.NETWORK))
+        folders = ":".join(str(path.parent) for path in runtimes.values())
+        version = containerd.serve(box, "\n".join([cri.SETTINGS, *handlers]), folders)
+        containerd.import_images(box, "k8s.io")
+        return version
+
+    def state_folders(self) -> list[str]:
+        return [*super().state_folders(), "/run/containerd/pyrunc/k8s.io/[!@]*", "/run/containerd/s/*"]

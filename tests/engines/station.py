@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tests.engines import image
 from tests.engines.box import Box
 from tests.engines.containerd import Containerd
-from tests.engines.containerd_shim import ContainerdShim
+from tests.engines.containerd_shim import ContainerdShim, CriShim
 from tests.engines.cri import Cri
 from tests.engines.docker import Docker
 from tests.engines.engine import ARCHIVE, Engine, Outcome, judge
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ENGINES: tuple[type[Engine], ...] = (Containerd, ContainerdShim, Cri, Docker, Podman, PodmanOfUser)
+ENGINES: tuple[type[Engine], ...] = (Containerd, ContainerdShim, Cri, CriShim, Docker, Podman, PodmanOfUser)
 OURS, REFERENCE = "pyrunc", "runc"
 
 

@@ -82,7 +82,7 @@ def importers(*modules: str) -> set[str]:
     }
 
 
-def test_only_libc_opens_the_door_to_c() -> None:
+def test_only_one_file_opens_the_door_to_c_libraries() -> None:
     assert importers("ctypes", "_ctypes") <= {"kernel/library.py"}
 
 

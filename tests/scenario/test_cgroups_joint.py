@@ -46,14 +46,17 @@ def hierarchies_are_gone_afterwards() -> Iterator[None]:
     """An idle hierarchy goes a moment after it was last unmounted; containerd's shim stumbles over one that stays."""
     yield
     for hierarchy in (NETWORK, "perf_event"):
-        again = f"mount -t cgroup -o {hierarchy} {hierarchy} /mnt && umount /mnt"
-        for pause in (0.5, 1, 2, 4):
-            subprocess.run(["unshare", "--mount", "sh", "-c", again], check=True)
-            time.sleep(pause)
-            if hierarchy not in Path("/proc/self/cgroup").read_text():
-                break
-        else:
-            pytest.fail(f"the hierarchy {hierarchy} is still there")
+        wait_until_gone(hierarchy)
+
+
+def wait_until_gone(hierarchy: str) -> None:
+    again = f"mount -t cgroup -o {hierarchy} {hierarchy} /mnt && umount /mnt"
+    for pause in (0.5, 1, 2, 4):
+        subprocess.run(["unshare", "--mount", "sh", "-c", again], check=True)
+        time.sleep(pause)
+        if hierarchy not in Path("/proc/self/cgroup").read_text():
+            return
+    pytest.fail(f"the hierarchy {hierarchy} is still there")
 
 
 def seen(bundle: Bundle, folder: str, *files: str, wrap: list[str]) -> list[str]:

@@ -69,13 +69,16 @@ def test_it_ends_with_the_container(bundle: Bundle) -> None:
 
 def test_signals_are_passed_on_in_the_foreground(bundle: Bundle) -> None:
     command = bundle.sleeping().command("exec", operands=["/bin/probe", "trap"])
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as caller:
-        assert caller.stdout is not None
-        assert caller.stdout.readline() == b"ready\n"
+    caller = launch(bundle, command)
+    said = bundle.dir / "launched"
+    try:
+        assert host.eventually(lambda: said.read_text() == "ready\n", TIMEOUT)
         caller.send_signal(signal.SIGUSR1)
-        assert caller.stdout.readline() == b"%d\n" % signal.SIGUSR1
+        assert host.eventually(lambda: said.read_text() == f"ready\n{int(signal.SIGUSR1)}\n", TIMEOUT)
         bundle.kill("KILL")
         assert caller.wait(TIMEOUT) == 128 + signal.SIGKILL
+    finally:
+        finish(caller, 0)
 
 
 # where it may be run

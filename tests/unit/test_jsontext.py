@@ -94,6 +94,11 @@ def test_constants_that_are_no_json_are_refused_by_name(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize("text", ["[1e99999]", "[-1e400]"])
+def test_a_number_that_is_too_large_can_be_written_again(text: str) -> None:
+    assert parse(dump(parse(text))) == parse(text)
+
+
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, "9" * 5000])
 def test_a_document_made_to_hurt_is_only_refused(text: str) -> None:
     with pytest.raises(ValueError):

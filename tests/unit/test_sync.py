@@ -106,6 +106,28 @@ def test_who_dies_without_having_read_is_dead_too(pair: Pair) -> None:
         pair[0].expect(sync.READY)
 
 
+def test_last_words_are_heard_although_not_all_was_read(pair: Pair) -> None:
+    """The kernel reports the lost messages first (ECONNRESET), once."""
+    pair[0].say(sync.GO)
+    pair[1].fail(StepError("why it ended"))
+    pair[1].close()
+    with pytest.raises(StepError, match="why it ended"):
+        pair[0].expect(sync.READY)
+
+
+def test_last_words_are_raised_where_nothing_more_can_be_said(pair: Pair) -> None:
+    reader, writer = os.pipe()
+    pair[1].say(sync.CONSOLE, (reader, writer))
+    pair[1].fail(StepError("why it ended"))
+    pair[1].close()
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(StepError, match="why it ended"):
+        pair[0].say(sync.GO)
+    assert len(os.listdir("/proc/self/fd")) == before
+    for fd in (reader, writer):
+        os.close(fd)
+
+
 def test_both_ends_close_at_exec(pair: Pair) -> None:
     for end in pair:
         assert fcntl.fcntl(end.fileno(), fcntl.F_GETFD) & fcntl.FD_CLOEXEC

@@ -134,7 +134,7 @@ def test_commands_exit_code_and_output(tmp_path: Path, capsys: pytest.CaptureFix
     assert [each["path"] for each in document["warnings"]] == [".x"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", "\ud800"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "\ud800", '{"x": ' + "[" * 600 + "]" * 600 + "}"])
 def test_what_is_no_config_is_one_error(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "config.json").write_bytes(text.encode("utf-8", "surrogatepass"))
     assert main(["check", "--bundle", str(tmp_path)]) == 1

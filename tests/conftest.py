@@ -254,6 +254,15 @@ SUBORDINATE = [
     ' exec setpriv --reuid nobody --regid nogroup --clear-groups "$@"',
     "sh",
 ]
+# Both are needed for it: the kernel's nf_tables with NAT, and pyroute2.
+NAT = """
+from pyroute2.nftables.main import NFTables
+with NFTables(nfgen_family=2) as firewall:
+    firewall.begin()
+    firewall.table("add", name="probe")
+    firewall.chain("add", table="probe", name="nat", hook="postrouting", type="nat", policy=1)
+    firewall.commit()
+"""
 NAMES_ON_V2 = {"blkio": "io"}
 CGROUP_TYPES = {"cgroup1": "cgroup", "cgroup2": "cgroup2"}
 
@@ -271,6 +280,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "seccomp": _has_seccomp,
     "tty": _has_pty,
     "veth": lambda: _works("unshare", "-n", "ip", "link", "add", "here0", "type", "veth", "peer", "name", "peer0"),
+    "nftables": lambda: _works("unshare", "-n", sys.executable, "-c", NAT),
     "idmapped-overlay": _can_map_overlay,
     "landlock": _has_landlock,
     "gcc": _can_compile,

@@ -63,7 +63,7 @@ def is_foreign(field: Any, file: Any) -> bool:
 def message_lines(message: Any) -> Iterator[str]:
     """Yield the body of a message's class."""
     maps = {each.name for each in message.nested_type if each.options.map_entry}
-    rows = []
+    rows: list[str] = []
     for field in message.field:
         key, annotation = kind(field)
         empty = SCALARS[field.type][2] if field.type in SCALARS else "None"

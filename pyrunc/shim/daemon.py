@@ -83,7 +83,7 @@ def _answer(address: str) -> str:
 
 
 def _name(caller: Caller) -> str:
-    from _sha256 import sha256  # type: ignore[import-not-found]
+    from _sha256 import sha256
 
     group = caller.id
     try:
@@ -245,7 +245,29 @@ def delete(caller: Caller, bundle: str, warn: Callable[[str], None]) -> bytes:
     root = note.get("root")
     remove(root if isinstance(root, str) else f"{ROOT}/{caller.namespace}", caller.id, warn)
     unmount_all(f"{bundle}/rootfs")
+    _remove_socket(bundle)
     return encode(DeleteResponse(0, _KILLED, timestamp(time.time_ns())))
+
+
+def _remove_socket(bundle: str) -> None:
+    """Remove the socket that the bundle names, unless it is served: by the shim of a pod that goes on."""
+    try:
+        fd = posix.open(f"{bundle}/address", posix.O_RDONLY | posix.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    path = posix.read(fd, 4096).decode().removeprefix("unix://")
+    posix.close(fd)
+    if path.rpartition("/")[0] != SOCKETS:
+        return
+    directory = _open_directory()
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        if not _is_served(path):
+            posix.unlink(path)
+    except FileNotFoundError:
+        return
+    finally:
+        posix.close(directory)
 
 
 def information(version: str, features: str) -> bytes:

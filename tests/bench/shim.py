@@ -45,8 +45,8 @@ for number in range(-2, job["rounds"]):
     names = sorted(times, key=lambda name: hash((name, number)))
     for name in names:
         took = {
-            "run": call("run", "--rm", *job["contenders"][name], job["image"], f"{name}-{number}", "true"),
-            "exec": call("task", "exec", "--exec-id", f"e{number}", f"long-{name}", "true"),
+            "run": call("run", "--rm", *job["contenders"][name], job["image"], f"{name}-{number + 2}", "true"),
+            "exec": call("task", "exec", "--exec-id", f"e{number + 2}", f"long-{name}", "true"),
         }
         for what, value in took.items():
             times[name][what] += [value] if number >= 0 else []
@@ -79,8 +79,8 @@ def measure(box: Box, flags: dict[str, list[str]], rounds: int) -> dict[str, dic
         times[name]["idle"] = [memory_of(box, f"long-{name}")]
         for number in range(CONTAINERS):
             more = [*chosen, "--annotation", f"{POD}={name}"]
-            words = ("ctr", "-a", containerd.SOCKET, "-n", NAMESPACE, "run", "--detach", *more)
-            box.run(*words, IMAGE, f"pod-{name}-{number}", "sleep", "1000000").ok()
+            ctr = ("ctr", "-a", containerd.SOCKET, "-n", NAMESPACE)
+            box.run(*ctr, "run", "--detach", *more, IMAGE, f"pod-{name}-{number}", "sleep", "1000000").ok()
         times[name]["pod of five"] = [memory_of(box, f"pod-{name}-0")]
     return times
 

@@ -95,7 +95,7 @@ def test_each_field_is_what_refuses(built: Builder) -> None:
 
 
 def test_one_capability_allows_one_thing(built: Builder) -> None:
-    chown = dict.fromkeys(("bounding", "effective", "permitted"), ["CAP_CHOWN"])
+    chown = {kind: ["CAP_CHOWN"] for kind in ("bounding", "effective", "permitted")}
     said = without(built, "process", "capabilities", value=chown)["root without capabilities"]
     assert "allowed: chown 1:1 /tmp/file" in said
     assert "refused: mount" in said

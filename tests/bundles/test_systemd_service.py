@@ -41,7 +41,7 @@ def is_serving() -> bool:
     return shown("ActiveState", "SubState") == ["active", "running"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service(built: Builder) -> Iterator[Built]:
     """The unit, linked and with the runtime under test in it."""
     box = built("systemd-service")

@@ -15,7 +15,6 @@ import pytest
 
 from bundles import folder
 from tests.bundles.tutorial import FILE, Command, Step, same, steps
-from tests.lanes import SLOWNESS
 from tests.scenario import host
 
 STEPS = steps()
@@ -80,11 +79,12 @@ class Shell:
         raise AssertionError(f"the shell ended: {command}\n{said}")
 
     def close(self) -> list[str]:
-        """End the shell and delete what is left of its containers; return their ids."""
-        self._bash.communicate()
+        """Delete what is left of containers and end the shell; return their ids."""
         left = [path.name for path in self.state.glob("run/*") if path.is_dir()]
         for name in left:
             subprocess.run([self.place / "bin/pyrunc", "delete", "--force", name], check=False)
+        host.sweep(self.place.name)  # what a command in the background has left, where one after it failed
+        self._bash.communicate()
         assert not host.mounts_of(self.place.name), "a mount is left: nothing is deleted there"
         shutil.rmtree(self.place)
         return left

@@ -15,7 +15,7 @@ from tests.conftest import demand
 from tests.engines import containerd
 from tests.engines.box import Box
 from tests.engines.containerd_shim import SHIM, ContainerdShim
-from tests.engines.engine import ARCHIVE, becomes
+from tests.engines.engine import ARCHIVE, IMAGE, becomes
 from tests.engines.image import archive
 from tests.scenario import host
 
@@ -182,7 +182,7 @@ def test_input_arrives_and_ends(engine: ContainerdShim) -> None:
 def test_output_into_a_file(engine: ContainerdShim) -> None:
     id = engine.new_id()
     words = ("run", "--detach", *engine.chosen, "--log-uri", "file:///run/box/tmp/logs/one.log")
-    engine.ctr(*words, containerd.IMAGE, id, "sh", "-c", "echo out; echo err >&2").ok()
+    engine.ctr(*words, IMAGE, id, "sh", "-c", "echo out; echo err >&2").ok()
     becomes("STOPPED", lambda: engine.status(id))
     log = engine.box.path("/run/box/tmp/logs/one.log")
     assert sorted(log.read_text().split()) == ["err", "out"]
@@ -197,7 +197,7 @@ def test_output_into_a_program(engine: ContainerdShim) -> None:
     script.chmod(0o755)
     id = engine.new_id()
     words = ("run", "--detach", *engine.chosen, "--log-uri", "binary:///run/box/tmp/logger?key=a%20b")
-    engine.ctr(*words, containerd.IMAGE, id, "echo", "to a program").ok()
+    engine.ctr(*words, IMAGE, id, "echo", "to a program").ok()
     becomes("STOPPED", lambda: engine.status(id))
     becomes("to a program\n", lambda: engine.box.path("/run/box/tmp/said").read_text())
     assert engine.box.path("/run/box/tmp/who").read_text().split() == [id, NAME, "key", "a", "b"]

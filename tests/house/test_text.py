@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
+import os
 import re
 from pathlib import Path
 
@@ -34,14 +36,14 @@ SKIPPED = {
 FAIL_CLOSED = ("container/", "kernel/")
 
 
-def project_files() -> list[Path]:
+@functools.cache
+def project_files() -> tuple[Path, ...]:
     """The project's own text files."""
-    return [
-        path
-        for path in sorted(REPOSITORY.rglob("*"))
-        if path.is_file() and path.suffix in SUFFIXES and not SKIPPED & set(path.relative_to(REPOSITORY).parts[:-1])
-        if not any(part.endswith(".egg-info") for part in path.parts)
-    ]
+    found = []
+    for folder, folders, files in os.walk(REPOSITORY):
+        folders[:] = [name for name in folders if name not in SKIPPED and not name.endswith(".egg-info")]
+        found += [Path(folder, name) for name in files if Path(name).suffix in SUFFIXES]
+    return tuple(path for path in sorted(found) if path.is_file())
 
 
 def swallowed(source: Source) -> list[int]:

@@ -211,12 +211,16 @@ def test_processes_of_the_container_come_along(counter: Bundle) -> None:
 
 def sleepers(bundle: Bundle) -> list[str]:
     """How long the container's processes sleep, except for the counter's."""
-    lines = [Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in alive(pids(bundle, controller()))]
-    return sorted(words[1].decode() for words in lines if words[0] == b"sleep" and words[1] > b"1")
+    found = [arguments(pid) for pid in pids(bundle, controller())]
+    return sorted(words[1] for words in found if words[0] == "sleep" and words[1] > "1")
 
 
-def alive(found: list[str]) -> list[str]:
-    return [pid for pid in found if Path(f"/proc/{pid}/cmdline").exists()]
+def arguments(pid: str) -> list[str]:
+    """The command line of a process, which may end meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except FileNotFoundError:
+        return [""]
 
 
 def controller() -> str:

@@ -61,7 +61,6 @@ def name_of(cls: type[Message]) -> str:
     return f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}"
 
 
-@functools.cache
 def any_of(cls: type[Message]) -> st.SearchStrategy[Any]:
     """Messages of a class with anything in them."""
     members: dict[str, st.SearchStrategy[Any]] = {}

@@ -39,7 +39,8 @@ frames = st.builds(
 @given(st.lists(frames, max_size=5), st.lists(st.integers(1, 40), min_size=1))
 def test_frames_come_out_as_they_went_in_however_they_are_cut(sent: list[Frame], cuts: list[int]) -> None:
     data = b"".join(frame.encode() for frame in sent)
-    reader, found = Frames(), []
+    reader = Frames()
+    found: list[Frame] = []
     while data:
         size = cuts[len(found) % len(cuts)]
         found += reader.feed(data[:size])
@@ -154,7 +155,8 @@ def test_a_call_is_answered(world: World) -> None:
 
 
 def test_calls_of_one_connection_are_answered_in_any_order(world: World) -> None:
-    client, answers = world.client(), []
+    client = world.client()
+    answers: list[bytes] = []
     client.call("test.Service", "Later", b"first", lambda _, data: answers.append(data))
     client.call("test.Service", "Echo", b"second", lambda _, data: answers.append(data))
     world.until(lambda: answers)
@@ -247,7 +249,8 @@ def test_of_a_peer_that_does_not_read_no_more_is_read(world: World) -> None:
 
 
 def test_calls_without_an_answer_fail_when_the_connection_ends(world: World) -> None:
-    client, answers = world.client(), []
+    client = world.client()
+    answers: list[int] = []
     client.call("test.Service", "Later", b"", lambda status, _: answers.append(status.code))
     world.until(lambda: world.calls)
     world.server.close()

@@ -16,7 +16,7 @@ import sys
 from pyrunc import errors, sealing
 from pyrunc.errors import PyruncError, reason
 from pyrunc.jsontext import parse
-from pyrunc.kernel.pidfd import start_time
+from pyrunc.kernel.pidfd import open_number, start_time
 from pyrunc.kernel.prctl import set_child_subreaper
 from pyrunc.kernel.processes import exit_status, spawn
 from pyrunc.record import Record
@@ -175,7 +175,7 @@ def wait_for(pid: int, start: int, timeout: float | None) -> int | None:
     if pid <= 0:
         return None
     try:
-        pidfd = posix.pidfd_open(pid)
+        pidfd = open_number(pid)
     except ProcessLookupError:
         return None
     try:

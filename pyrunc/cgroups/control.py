@@ -14,7 +14,7 @@ from time import monotonic, sleep
 from pyrunc.cgroups import tree
 from pyrunc.cgroups.layout import read_file, read_layout, write_file
 from pyrunc.errors import CgroupError, reason
-from pyrunc.kernel.pidfd import send_signal
+from pyrunc.kernel.pidfd import open_number, send_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ def _stands(path: str, version: int) -> bool:
 def _open_process(pid: int) -> int:
     """Return a pidfd, -1 if the process is gone. Raises CgroupError."""
     try:
-        return posix.pidfd_open(pid)
+        return open_number(pid)
     except ProcessLookupError:
         return -1
     except OSError as err:

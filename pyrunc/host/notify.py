@@ -13,6 +13,7 @@ import posix
 import select
 
 from pyrunc.errors import StateError, reason
+from pyrunc.kernel.pidfd import open_number
 from pyrunc.state.store import NOTIFY_DIRECTORY
 
 TYPE_CHECKING = False
@@ -56,7 +57,7 @@ class NotifyProxy:
     def until_ready(self) -> None:
         """Pass on what the container says until it is ready, or has ended."""
         try:
-            pidfd = posix.pidfd_open(self._pid)
+            pidfd = open_number(self._pid)
         except ProcessLookupError:
             return
         poll = select.poll()

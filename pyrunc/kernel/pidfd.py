@@ -55,12 +55,26 @@ def exiting(pid: int, start: int) -> bool:
     return int(fields[19]) != start or fields[0] in (b"Z", b"X", b"x") or bool(int(fields[6]) & _PF_EXITING)
 
 
+def open_number(pid: int) -> int:
+    """Return a pidfd of whatever process has the number now.
+
+    Raises ProcessLookupError if none has, OSError otherwise.
+    """
+    try:
+        return posix.pidfd_open(pid)
+    except OSError as err:
+        # Of a number that is only a session's or a process group's any more; newer kernels say ESRCH.
+        if err.errno == errno.EINVAL:
+            raise ProcessLookupError(errno.ESRCH, posix.strerror(errno.ESRCH)) from err
+        raise
+
+
 def open_process(pid: int, start: int) -> int:
     """Return a pidfd of the process of this pid and start time.
 
     Raises ProcessLookupError if it is gone or only a zombie, OSError otherwise.
     """
-    pidfd = posix.pidfd_open(pid) if pid > 0 else -1
+    pidfd = open_number(pid) if pid > 0 else -1
     # Looked at after the open: what the pidfd refers to cannot change any more, only end.
     if pidfd >= 0 and alive(pid, start):
         return pidfd

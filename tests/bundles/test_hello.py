@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.bundles.built import paragraphs
+from tests.scenario import host
 
 if TYPE_CHECKING:
     from tests.bundles.conftest import Builder
@@ -57,3 +58,14 @@ def test_hello_is_kept_from_the_host(hello: dict[str, str]) -> None:
     assert "/etc/passwd: Read-only file system" in kept
     assert "/proc/keys: empty" in kept
     assert "/proc/sys/kernel/panic: Read-only file system" in kept
+
+
+def test_step_by_step(built: Builder) -> None:
+    box = built("hello")
+    box.create()
+    assert box.state()["status"] == "created"
+    assert box.last_output().read_text() == ""
+    box.start()
+    assert host.eventually(lambda: box.state()["status"] == "stopped", 20)
+    assert paragraph(paragraphs(box.last_output().read_text()), "hostname") == "hello"
+    box.delete()

@@ -231,7 +231,7 @@ def test_net_prio(tour: Built, network: list[str]) -> None:
 @pytest.mark.parametrize("stop", ["net_cls", "net_prio"])
 def test_what_a_host_lacks_is_said(tour: Built, stop: str) -> None:
     """v2 has neither controller, and v1 hosts seldom mount them. Whoever has them sees none of that here."""
-    hidden = "mount -t tmpfs tmpfs /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && exec \"$@\""
+    hidden = 'mount -t tmpfs tmpfs /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && exec "$@"'
     command = [tour.runtime, "--root", str(tour.root), "run", "--bundle", str(tour.dir / stop), tour.id(stop)]
     result = tour.execute("unshare", "--mount", "sh", "-c", hidden, "sh", *command)
     assert result.returncode == 1

@@ -362,9 +362,7 @@ def test_an_image_of_docker_save(tmp_path: Path) -> None:
     config = json.dumps({"rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode()
     manifest = [{"Config": "c.json", "RepoTags": ["test:1"], "Layers": list(layers)}]
     path = tmp_path / "saved.tar"
-    path.write_bytes(
-        tar_of(*layers.items(), ("c.json", config), ("manifest.json", json.dumps(manifest).encode()))
-    )
+    path.write_bytes(tar_of(*layers.items(), ("c.json", config), ("manifest.json", json.dumps(manifest).encode())))
     rootfs.from_image(tmp_path / "tree", path, "test:1")
     assert files(tmp_path / "tree") == MERGED
 

@@ -27,8 +27,11 @@ case "{trace} $*" in
 *) exec strace -f -qq -o {state}/calls.$$ -e trace={calls} {runtime} --root {state}/run "$@" ;;
 esac
 """
-# What is restored by mistake would be processes of nobody else's (tests/scenario/test_checkpoint.py).
-APART = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+# By requirement: what is restored by mistake would be processes of nobody else's (tests/scenario/test_checkpoint.py).
+APART = {
+    "criu": ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"],
+    "veth": ["unshare", "--net"],  # the host of the bridge
+}
 
 
 class Shell:
@@ -36,6 +39,7 @@ class Shell:
 
     def __init__(self, place: Path, runtime: str, trace: bool, prefix: list[str]) -> None:
         self.place = place
+        self.runtime = runtime
         self.state = place / "state"
         self.state.mkdir()
         self.state.chmod(0o1777)  # the ordinary user's containers as well
@@ -48,7 +52,7 @@ class Shell:
         (programs / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
         (programs / "python3").chmod(0o755)
         (place / "pyrunc").symlink_to(folder.HERE.parent / "pyrunc")  # a part of which reads images
-        shutil.copytree(folder.HERE, place / "bundles", ignore=shutil.ignore_patterns("rootfs", "__pycache__"))
+        shutil.copytree(folder.HERE, place / "bundles", ignore=what_was_made)
         environment = {
             **os.environ,
             "PATH": f"{programs}:{os.environ['PATH']}",
@@ -82,7 +86,7 @@ class Shell:
         """Delete what is left of containers and end the shell; return their ids."""
         left = [path.name for path in self.state.glob("run/*") if path.is_dir()]
         for name in left:
-            subprocess.run([self.place / "bin/pyrunc", "delete", "--force", name], check=False)
+            subprocess.run([self.runtime, "--root", self.state / "run", "delete", "--force", name], check=False)
         host.sweep(self.place.name)  # what a command in the background has left, where one after it failed
         self._bash.communicate()
         assert not host.mounts_of(self.place.name), "a mount is left: nothing is deleted there"
@@ -90,11 +94,17 @@ class Shell:
         return left
 
 
+def what_was_made(directory: str, names: list[str]) -> set[str]:
+    """For copytree: what is not a source."""
+    return shutil.ignore_patterns(*folder.made_in(Path(directory)))(directory, names)
+
+
 def in_shell(step: Step, runtime: str, trace: bool) -> tuple[list[tuple[Command, str, int]], str]:
     """Run the commands of a step, up to the first that fails; also return what pyrunc has logged or called."""
     place = Path(tempfile.mkdtemp(prefix="pyrunc-tutorial-"))
     place.chmod(0o755)
-    shell = Shell(place, runtime, trace, APART if "criu" in step.requires else [])
+    prefix = [word for name, words in APART.items() if name in step.requires for word in words]
+    shell = Shell(place, runtime, trace, prefix)
     results: list[tuple[Command, str, int]] = []
     try:
         for name in sorted(step.bundles):

@@ -76,7 +76,7 @@ def acts_in(text: str) -> Iterator[Act]:
             ours = False
         elif ours and not cells[0].startswith("--"):
             field, step, calls = cells
-            yield Act(field.strip("`"), step.strip("`"), tuple(re.findall(r"(\w+)\(\d\)", calls)))
+            yield Act(field.strip("`"), step.strip("`"), tuple(re.findall(r"(\w+)\(2\)", calls)))
 
 
 def pattern(printed: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,6 +95,19 @@ def test_a_killed_shim_is_cleaned_up_after(engine: ContainerdShim) -> None:
     becomes("", lambda: engine.box.run("pgrep", "-f", "sleep 100000[07]").stdout)
     becomes("STOPPED", lambda: engine.status(id) or "STOPPED")
     assert host.eventually(lambda: not mounts(engine))
+
+
+@pytest.mark.parametrize("tenths", [1, 2, 3, 4, 5, 7, 9])
+def test_a_shim_may_be_killed_at_any_moment(engine: ContainerdShim, tenths: int) -> None:
+    """While it starts, creates, starts a container or has it run: all is gone then, as the fixture sees."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(engine.run, *containerd.FOREVER)
+        assert host.eventually(lambda: shims(engine), 20)
+        time.sleep(tenths / 50)
+        for pid in shims(engine):
+            engine.box.run("kill", "-9", str(pid))
+        assert running.result().returncode != 0
+    becomes("", lambda: engine.box.run("pgrep", "-f", "sleep 1000000").stdout)
 
 
 def test_containerd_restarted_finds_the_shim_again(engine: ContainerdShim) -> None:

@@ -42,6 +42,11 @@ def test_files_that_are_named_are_there() -> None:
     assert sorted(entry for entry in named if not (REPOSITORY / entry[0]).exists()) == []
 
 
+def test_every_bundle_is_in_the_list() -> None:
+    listed = set(LINK.findall(text_of(REPOSITORY / "bundles/README.md")))
+    assert {path.parent.name for path in (REPOSITORY / "bundles").glob("*/README.md")} <= listed
+
+
 def test_nothing_strays_at_the_top() -> None:
     """A test that forgets where it is leaves its files there."""
     found = {path.name for path in REPOSITORY.iterdir() if not path.name.startswith(".")}

@@ -82,6 +82,28 @@ def test_a_zombie_is_not_alive() -> None:
         pidfd.open_process(pid, start)
 
 
+@pytest.mark.vm
+def test_a_number_that_only_a_session_has_is_no_process() -> None:
+    reader, writer = os.pipe()
+    leader = os.fork()
+    if leader == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.close(writer)
+            os.read(reader, 1)
+        os._exit(0)
+    start = pidfd.start_time(leader)
+    os.waitpid(leader, 0)
+    try:
+        with pytest.raises(ProcessLookupError):
+            pidfd.open_number(leader)
+        with pytest.raises(ProcessLookupError):
+            pidfd.open_process(leader, start)
+    finally:
+        os.close(writer)
+        os.close(reader)
+
+
 @pytest.mark.parametrize("pid", [0, -1])
 def test_no_process_has_such_a_pid(pid: int) -> None:
     assert not pidfd.alive(pid, 0)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.scenario import host
+from tests.scenario.cgroupfs import is_v1
 from tests.scenario.limits import (
     MIB,
     change,
     change_by_json,
     cpu_limit,
     everything,
-    is_v1,
     sleeping,
     swap_limit,
     value,

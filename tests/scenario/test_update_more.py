@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.scenario import host
+from tests.scenario.cgroupfs import is_v1
 from tests.scenario.limits import (
     MIB,
     change,
@@ -17,7 +18,6 @@ from tests.scenario.limits import (
     cpu_limit,
     everything,
     file,
-    is_v1,
     sleeping,
     value,
 )

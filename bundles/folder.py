@@ -40,12 +40,16 @@ def build(name: str, into: Path | None = None) -> Path:
 
 def clean(name: str) -> None:
     """Remove what build() has made in a bundle's own folder. Raises OSError."""
-    for pattern in made_in(HERE / name):
-        for path in (HERE / name).glob(pattern):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+    for path in made(name):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def made(name: str) -> list[Path]:
+    """Return what is there now of what build() makes in a bundle's own folder."""
+    return [path for pattern in made_in(HERE / name) for path in (HERE / name).glob(pattern)]
 
 
 def made_in(folder: Path) -> list[str]:

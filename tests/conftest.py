@@ -244,6 +244,16 @@ def _can_mount_overlay() -> bool:
         return _works("unshare", "-m", "sh", "-c", script, folder)
 
 
+def _can_save_network() -> bool:
+    """Have criu write down a program in a network namespace of its own; not every criu knows every kernel's."""
+    script = (
+        'cd "$0" && { setsid unshare -n sleep 60 </dev/null >/dev/null 2>&1 & }'
+        " && sleep 0.3 && criu dump --tree $! --images-dir . --empty-ns net"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        return _works("unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", script, folder)
+
+
 NOBODY = 65534
 # Become nobody, who has subordinate ids 200000 to 264999 for as long as the program runs: the files of the
 # host stay as they are.
@@ -273,6 +283,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "delegation": _has_own_cgroup,
     "apparmor": lambda: _works("aa-enabled", "--quiet") and bool(shutil.which("apparmor_parser")),
     "criu": lambda: _works("criu", "check"),
+    "criu-network": _can_save_network,
     "soft-dirty": lambda: _works("criu", "check", "--feature", "mem_dirty_track"),
     "userns": lambda: _works("unshare", "-U", "--map-root-user", "true"),
     "timens": lambda: _works("unshare", "-T", "true"),

@@ -9,15 +9,20 @@ from pyrunc import __version__
 from pyrunc.cli.arguments import parse, parse_command
 from pyrunc.cli.log import Log, open_log
 from pyrunc.cli.table import GLOBAL_FLAGS, find
-from pyrunc.errors import ConfigError, PyruncError, UsageError
+from pyrunc.errors import ConfigError, PyruncError, StateError, UsageError, reason
 from pyrunc.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
+
     from pyrunc.cli.arguments import Arguments
+else:
+    import _signal  # signal would import enum
 
 SPEC_VERSION = "1.3.0"
 _INTERRUPTED = 130  # 128 + SIGINT
+_SHORT = (12, 23, 24)  # ENOMEM, ENFILE, EMFILE: any call may meet them, and where says nothing
 
 
 class Context(Record):
@@ -47,6 +52,9 @@ def main(words: list[str]) -> int:
     except UsageError as err:
         log.error(f"{err} (see pyrunc help)", type(err).__name__)
         return err.exit_code
+    except OSError as err:
+        log.error(f"cannot write the output: {reason(err)}")
+        return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
 
@@ -66,6 +74,8 @@ def _dispatch(words: list[str], options: Arguments, log: Log, whole: list[str]) 
         return _help(name)
     subject = f" {arguments.positional[0]}" if arguments.positional else ""
     log = log.but(prefix=" ".join(f"pyrunc: {name}{subject}".splitlines()))
+    # Who ignores it hands that on to us, and then the kernel keeps no child's exit code (wait(2), "Notes").
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     try:
         if command.enters_container:
             sealing = __import__("pyrunc.sealing", fromlist=["ensure"])
@@ -82,6 +92,9 @@ def _dispatch(words: list[str], options: Arguments, log: Log, whole: list[str]) 
         return err.exit_code
     except (OSError, MemoryError, RecursionError) as err:
         # Nothing below should let one through; a user gets a line all the same, and --debug the place.
+        if isinstance(err, OSError) and err.errno in _SHORT:
+            log.error(reason(err))
+            return 1
         log.error(f"internal error: {type(err).__name__}: {err}")
         if options.switch("debug"):
             raise
@@ -111,7 +124,15 @@ def _root(options: Arguments) -> str:
 
 def absolute(path: str) -> str:
     """Return a path that still holds after a change of directory."""
-    return path.rstrip("/") or "/" if path.startswith("/") else f"{posix.getcwd()}/{path}".rstrip("/")
+    return path.rstrip("/") or "/" if path.startswith("/") else f"{working_directory()}/{path}".rstrip("/")
+
+
+def working_directory() -> str:
+    """Return where the caller has started us. Raises StateError where that is gone."""
+    try:
+        return posix.getcwd()
+    except OSError as err:
+        raise StateError(f"cannot tell the working directory: {reason(err)}", "give absolute paths") from err
 
 
 def _print(text: str) -> int:

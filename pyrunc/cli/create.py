@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from pyrunc.cli import Context, absolute
+from pyrunc.cli import Context, absolute, working_directory
 from pyrunc.cli.descriptors import environ, listen_fds, pass_on
 from pyrunc.errors import StateError, UsageError, reason
 from pyrunc.host.create import Order, create
@@ -39,7 +39,7 @@ def order_of(context: Context, arguments: Arguments, foreground: bool) -> Order:
     pass_on(passed + preserved)
     request = Request(
         id=arguments.positional[0],
-        bundle=posix.getcwd(),
+        bundle=working_directory(),
         pivot=not arguments.switch("no-pivot"),
         session_keyring=not arguments.switch("no-new-keyring"),
         preserve_fds=preserved,

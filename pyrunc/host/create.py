@@ -183,7 +183,7 @@ def intentions(plan: Plan) -> State:
         created=store.timestamp(),
         owner=posix.geteuid(),
         creator=creator,
-        creator_start=start_time(creator),
+        creator_start=_start_time_of(creator),
         annotations=plan.annotations,
         # A cgroup that is there already is ours only once it was found empty: till then it may be somebody's.
         cgroup_leaves=tuple(each.path for each in plan.cgroup.directories if each.path in made),
@@ -195,6 +195,13 @@ def intentions(plan: Plan) -> State:
         # Not by the id alone: a keyring outlives its container for a while, and others may have one of that name.
         session_keyring=f"_ses.{plan.id}.{posix.urandom(8).hex()}" if plan.session_keyring else "",
     )
+
+
+def _start_time_of(creator: int) -> int:
+    try:
+        return start_time(creator)
+    except OSError as err:
+        raise StateError(f"cannot look at /proc/{creator}/stat: {reason(err)}", "mount a procfs on /proc") from err
 
 
 def all_intentions(plan: Plan, groups: Groups | None, driver: Driver | None) -> State:

@@ -287,9 +287,7 @@ def _bring_loopback_up(pid: int) -> None:
         posix.close(ours)
 
 
-def run_restored(
-    wanted: Restore, subreaper: bool, say: Callable[[str], None], warn: Callable[[str], None]
-) -> int:
+def run_restored(wanted: Restore, subreaper: bool, say: Callable[[str], None], warn: Callable[[str], None]) -> int:
     """Restore in the foreground, and return the container's exit code, 128 + n if signal n ended it."""
     from pyrunc.host.foreground import Foreground
     from pyrunc.host.run import attend, wants_terminal

@@ -28,6 +28,8 @@ WHERE = ".linux.resources"
 # The waiting interpreter itself needs about 10 MB; below this it would be killed before it can exec.
 SMALL_MEMORY = 16 << 20
 
+_LONGEST_LEAF = 4000  # bytes: PATH_MAX, less the name of a file in it
+
 # runc's order: controller on v1, controller on v2, the function that plans it, the member of Resources.
 _CHAPTERS = (
     ("pids", "pids", "pids", "pids"),
@@ -232,6 +234,9 @@ def _ancestor_problems(layout: CgroupLayout, leaves: dict[str, str]) -> Iterator
     for hierarchy in layout.hierarchies:
         own = f"{hierarchy.mount}{hierarchy.own.rstrip('/')}/"
         leaf = leaves[hierarchy.mount]
+        if len(leaf.encode("utf-8", "surrogateescape")) > _LONGEST_LEAF:
+            yield SpecError(".linux.cgroupsPath", f"must not be longer than {_LONGEST_LEAF} bytes with its hierarchy")
+            return
         if leaf != hierarchy.mount and own.startswith(f"{leaf}/"):
             yield SpecError(".linux.cgroupsPath", f"{leaf} holds the runtime itself")
             return

@@ -131,6 +131,7 @@ class Stdio:
         self._loop = loop
         self._pipes: dict[str, tuple[int, int]] = {}  # of each stream: the program's end, ours
         self._outer: dict[str, int] = {}
+        self._shown = -1  # what a logger reads of a terminal
         self._input: Relay | None = None
         self._outputs: list[Relay] = []
         self._null = posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)
@@ -153,6 +154,8 @@ class Stdio:
                     posix.fchown(self._pipes[name][0], *owner)
             if not place.startswith("binary:"):
                 self._outer[name] = _open_outer(place, name == "stdin")
+            elif self.places.terminal:
+                self._shown, self._outer[name] = posix.pipe2(posix.O_CLOEXEC)
 
     def streams(self) -> tuple[int, int, int]:
         """Return what the program gets as 0, 1 and 2."""
@@ -167,6 +170,8 @@ class Stdio:
         words = tuple(word for pair in pairs for word in pair if word)
         ready, writer = posix.pipe2(posix.O_CLOEXEC)
         ends = [self._pipes[name][1] if name in self._pipes else self._null for name in ("stdout", "stderr")]
+        if self._shown >= 0:
+            ends[0] = self._shown
         given = dict(zip((0, 1, 2, 3, 4, 5), (self._null, self._null, self._null, *ends, writer), strict=True))
         copies = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for number, fd in given.items()}
         try:
@@ -183,6 +188,9 @@ class Stdio:
     def attach(self, console: int = -1) -> None:
         """Begin to carry bytes: the program has its ends. `console` is its terminal's master."""
         self.console = console
+        if self._shown >= 0:
+            posix.close(self._shown)
+            self._shown = -1
         for theirs, _ in self._pipes.values():
             posix.close(theirs)
         ours = {name: pipe[1] for name, pipe in self._pipes.items()}
@@ -215,10 +223,11 @@ class Stdio:
         self.end()
         for relay in self._outputs:
             relay.close()
-        for fd in (self._null, *self._outer.values(), *(fd for pipe in self._pipes.values() for fd in pipe)):
+        pipes = (fd for pipe in self._pipes.values() for fd in pipe)
+        for fd in (self._null, self._shown, *self._outer.values(), *pipes):
             if fd >= 0:
                 posix.close(fd)
-        self._null, self._outputs, self._outer, self._pipes = -1, [], {}, {}
+        self._null, self._shown, self._outputs, self._outer, self._pipes = -1, -1, [], {}, {}
 
     def _close_console(self) -> None:
         if self.console >= 0:

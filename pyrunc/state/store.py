@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _OPEN_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 _ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
 _LONGEST_ID = 255  # NAME_MAX: the id is the directory's name
+_PATH_MAX = 4096
 _LOCK_WAIT = 10.0
 START_FIFO = "start.fifo"
 RESULT_FIFO = "result.fifo"
@@ -99,7 +100,9 @@ class Entry:
         try:
             fd = posix.open("state.json.new", flags, 0o600, dir_fd=self.directory)
             try:
-                posix.write(fd, text)
+                left = text
+                while left:  # a full file system takes a part, and says why only when it is asked again
+                    left = left[posix.write(fd, left) :]
             finally:
                 posix.close(fd)
             posix.rename("state.json.new", "state.json", src_dir_fd=self.directory, dst_dir_fd=self.directory)
@@ -177,11 +180,17 @@ class Entry:
         return True
 
     def make_fifos(self) -> tuple[int, int]:
-        """Make the fifos of start, and open them for the init: both ways, so that neither ever ends by itself."""
+        """Make the fifos of start, and open them for the init: both ways, so that neither ever ends by itself.
+
+        Raises StateError.
+        """
         fds = []
-        for name in (START_FIFO, RESULT_FIFO):
-            posix.mkfifo(name, 0o600, dir_fd=self.directory)
-            fds.append(self.open_fifo(name, posix.O_RDWR))
+        try:
+            for name in (START_FIFO, RESULT_FIFO):
+                posix.mkfifo(name, 0o600, dir_fd=self.directory)
+                fds.append(self.open_fifo(name, posix.O_RDWR))
+        except OSError as err:
+            raise StateError(f"cannot make the fifos of {self.id} in the state root: {reason(err)}") from err
         return fds[0], fds[1]
 
     def open_fifo(self, name: str, flags: int) -> int:
@@ -189,9 +198,12 @@ class Entry:
         return posix.open(name, flags | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=self.directory)
 
     def make_directory(self, path: str) -> None:
-        """Make a directory of the container's, open to its users, below ours, which is not."""
-        posix.mkdir(path, 0o755)
-        posix.chmod(path, 0o755)  # whatever the umask
+        """Make a directory of the container's, open to its users, below ours, which is not. Raises StateError."""
+        try:
+            posix.mkdir(path, 0o755)
+            posix.chmod(path, 0o755)  # whatever the umask
+        except OSError as err:
+            raise StateError(f"cannot make the directory {path}: {reason(err)}") from err
 
     def remove(self) -> None:
         """Give the id free. The directory has to hold nothing but our own files."""
@@ -264,7 +276,9 @@ def reserve(root: str, state: State) -> Entry:
 
 
 def _make_root(root: str) -> None:
-    """Make the directory of all containers, with its parents, for its owner only."""
+    """Make the directory of all containers, with its parents, for its owner only. Raises StateError."""
+    if len(root) >= _PATH_MAX:
+        raise StateError("cannot make the state root: its path is too long", "--root names another")
     if posix.access(root, posix.F_OK):
         return
     parent = root.rstrip("/").rpartition("/")[0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +14,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pyrunc.shim import ttrpc
+from pyrunc.shim.codec import decode, encode
+from pyrunc.shim.protos import task
+from pyrunc.shim.protos.options import RuntimeInfo
+from pyrunc.shim.protos.ttrpc import Request, Response
+from pyrunc.shim.ttrpc import Frame, Frames
 from tests.conftest import demand
 from tests.engines import containerd
 from tests.engines.box import Box
@@ -22,6 +30,8 @@ from tests.scenario import host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pyrunc.shim.codec import Message
 
 NAME = "pyrunc"
 EXECS = 50
@@ -215,6 +225,76 @@ def test_output_into_a_program(engine: ContainerdShim) -> None:
     becomes("STOPPED", lambda: engine.status(id))
     becomes("to a program\n", lambda: engine.box.path("/run/box/tmp/said").read_text())
     assert engine.box.path("/run/box/tmp/who").read_text().split() == [id, NAME, "key", "a", "b"]
+
+
+def started(engine: ContainerdShim, name: str, annotations: dict[str, str], **env: str) -> str:
+    """What the shim's `start` answers in a bundle of this name, as a version of containerd calls it that sets `env`."""
+    bundle = f"/run/box/tmp/{name}"
+    engine.box.path(bundle).mkdir(exist_ok=True)
+    engine.box.path(f"{bundle}/config.json").write_text(json.dumps({"annotations": annotations}))
+    shim = Path(engine.runtime).with_name(SHIM)
+    words = f"cd {bundle} && exec {shim} -namespace {NAME} -address /a -publish-binary /b -id {name} start"
+    return engine.box.run("sh", "-c", words, env=env).ok().stdout
+
+
+def asked(engine: ContainerdShim, address: str, service: str, method: str, request: Message) -> tuple[int, bytes]:
+    """Call a method of a shim; returns the code and the answer."""
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(str(engine.box.path(address.removeprefix("unix://"))))
+        peer.settimeout(10)
+        peer.sendall(Frame(1, ttrpc.REQUEST, 0, encode(Request(service, method, encode(request)))).encode())
+        frames: list[Frame] = []
+        reader = Frames()
+        while not frames:
+            data = peer.recv(65536)
+            assert data, "the shim closes the connection"
+            frames = reader.feed(data)
+    response = decode(Response, frames[0].payload)
+    return response.status.code if response.status else 0, response.payload
+
+
+def test_newer_versions_get_a_document_and_both_services(engine: ContainerdShim) -> None:
+    answer = json.loads(started(engine, "newer", {}, MAX_SHIM_VERSION="2"))
+    assert (answer["version"], answer["protocol"]) == (2, "ttrpc")
+    address = answer["address"]
+    (pid,) = shims(engine)
+    for version in ("v2", "v3"):
+        code, data = asked(engine, address, f"containerd.task.{version}.Task", "Connect", task.ConnectRequest("newer"))
+        assert (code, decode(task.ConnectResponse, data).shim_pid) == (ttrpc.OK, pid)
+    assert asked(engine, address, "containerd.task.v2.Task", "Nothing", task.PauseRequest())[0] == ttrpc.UNIMPLEMENTED
+    missing = asked(engine, address, "containerd.task.v2.Task", "State", task.StateRequest("nosuch"))
+    assert missing[0] == ttrpc.NOT_FOUND
+    assert asked(engine, address, "containerd.task.v2.Task", "Shutdown", task.ShutdownRequest("newer"))[0] == ttrpc.OK
+    assert host.eventually(lambda: not shims(engine))
+
+
+def test_a_pod_has_one_shim(engine: ContainerdShim) -> None:
+    pod = {"io.kubernetes.cri.sandbox-id": "the-pod"}
+    with ThreadPoolExecutor(5) as pool:
+        answers = set(pool.map(lambda name: started(engine, name, pod), ("one", "two", "three", "four", "five")))
+    assert len(answers) == 1
+    assert len(shims(engine)) == 1
+    assert engine.box.path("/run/box/tmp/three/address").read_text() in answers
+    (address,) = answers
+    asked(engine, address, "containerd.task.v2.Task", "Shutdown", task.ShutdownRequest("one"))
+
+
+def test_what_it_can_do_is_told(engine: ContainerdShim) -> None:
+    shim = Path(engine.runtime).with_name(SHIM)
+    assert SHIM in engine.box.run(str(shim), "-v").ok().stdout
+    told = subprocess.run([shim, "-info"], input=b"", capture_output=True, check=True).stdout
+    information = decode(RuntimeInfo, told)
+    assert information.name == "io.containerd.pyrunc.v1"
+    assert information.features is not None
+    assert json.loads(information.features.value)["ociVersionMax"]
+
+
+def test_a_wrong_command_line_is_refused_in_a_line(engine: ContainerdShim) -> None:
+    shim = str(Path(engine.runtime).with_name(SHIM))
+    for words in (["start"], ["-namespace", "n", "-id", "i", "nonsense"], ["-nonsense"]):
+        result = engine.box.run(shim, *words)
+        assert result.returncode != 0
+        assert len(result.stderr.splitlines()) == 1
 
 
 def test_events_come_in_order(engine: ContainerdShim) -> None:

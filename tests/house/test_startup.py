@@ -59,6 +59,11 @@ def test_command_loads_no_other_command(command: str) -> None:
     assert found & commands <= {command, *({"create"} if command == "run" else set())}
 
 
+def test_the_shim_loads_nothing_heavy() -> None:
+    """One for each pod, and each starts as often as `create` does."""
+    assert heavy(loaded_by("shim")) == set()
+
+
 NOT_THERE = {
     "state": ["state", "nosuch"],
     "start": ["start", "nosuch"],

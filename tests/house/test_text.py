@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bundles.folder import made, names
 from tests.house.source import REPOSITORY, Source, dotted, sources
 
 # Published, and read before it was cited. A number that is not here is a slip of the pen, or belongs here.
@@ -38,12 +39,14 @@ FAIL_CLOSED = ("container/", "kernel/")
 
 @functools.cache
 def project_files() -> tuple[Path, ...]:
-    """The project's own text files."""
+    """The project's own text files, without what `make bundles` has made of this machine's paths."""
+    built = {path for name in names() for path in made(name)}
     found = []
     for folder, folders, files in os.walk(REPOSITORY):
         folders[:] = [name for name in folders if name not in SKIPPED and not name.endswith(".egg-info")]
+        folders[:] = [name for name in folders if Path(folder, name) not in built]
         found += [Path(folder, name) for name in files if Path(name).suffix in SUFFIXES]
-    return tuple(path for path in sorted(found) if path.is_file())
+    return tuple(path for path in sorted(found) if path.is_file() and path not in built)
 
 
 def swallowed(source: Source) -> list[int]:

@@ -98,17 +98,21 @@ def traced(bundle: Bundle, *options: str) -> list[str]:
 @pytest.mark.requires("strace")
 @pytest.mark.differs_from_runc(f"{KILLED_CREATE}; nor does it ever remove the parents of a cgroup")
 def test_killed_at_each_system_call_it_can_be_deleted(bundle: Bundle) -> None:
-    """The calls of the first process are counted, and every few of them the next run is killed there."""
+    """The calls of the first process are listed, and at every few of them the next run is killed there.
+
+    strace counts each call by itself: `when=N` is the Nth of that name.
+    """
     with_much_to_undo(bundle).linux(cgroupsPath=f"/{bundle.token}/deep").save()
     assert finish(launch(bundle, traced(bundle, "-e", f"trace={CALLS}"))) == 0
-    count = len((bundle.dir / "trace").read_text().splitlines())
-    assert count > 5
+    calls = [line.partition("(")[0] for line in (bundle.dir / "trace").read_text().splitlines() if "(" in line]
+    points = [(call, calls[: number + 1].count(call)) for number, call in enumerate(calls)]
+    assert len(points) > 5
     deleted_without_a_trace(bundle)
-    for number in range(1, count + 1, 1 + count // MOMENTS):
+    for call, number in points[:: 1 + len(points) // MOMENTS]:
         finish(
             launch(
                 bundle,
-                traced(bundle, "-e", f"trace={CALLS}", "-e", f"inject={CALLS}:signal=SIGKILL:when={number}"),
+                traced(bundle, "-e", f"trace={CALLS}", "-e", f"inject={call}:signal=SIGKILL:when={number}"),
             )
         )
         deleted_without_a_trace(bundle)

@@ -16,7 +16,7 @@ from pyrunc.shim.protos.types import Any
 from pyrunc.shim.stdio import Places, Relay, Stdio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 MUCH = 1 << 20
@@ -164,6 +164,22 @@ def test_streams_leave_no_descriptor(loop: Loop, tmp_path: Path) -> None:
     assert set(os.listdir("/proc/self/fd")) == before
 
 
+def test_a_terminal_can_be_shown_to_a_program(loop: Loop, tmp_path: Path) -> None:
+    logger = tmp_path / "logger"
+    logger.write_text(f"#!/bin/sh\nexec 5>&-\ncat <&3 >{tmp_path}/shown\n")
+    logger.chmod(0o755)
+    streams = Stdio(loop, Places("", f"binary://{logger}", "", True))
+    streams.start_logger({b"PATH": b"/bin:/usr/bin"})
+    master, slave = os.openpty()
+    streams.attach(master)
+    os.write(slave, b"hello")
+    os.close(slave)
+    turn(loop)
+    streams.close()
+    os.waitpid(-1, 0)
+    assert (tmp_path / "shown").read_text() == "hello"
+
+
 # the loop
 
 
@@ -187,8 +203,8 @@ def test_what_goes_wrong_in_a_callback_stops_no_other() -> None:
     errors: list[Exception] = []
     loop = Loop(errors.append)
     done: list[int] = []
-    nothing: list[Callable[[], None]] = []
-    loop.soon(lambda: nothing[0]())
+    nothing: list[None] = []
+    loop.soon(nothing.pop)
     loop.soon(lambda: done.append(1))
     loop.later(0.0, lambda: done.append(2))
     turn(loop, 3)

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bundles import folder
 from tests.vm.commands import LaneError, step
 from tests.vm.machine import EXIT, Machine, Request
 from tests.vm.recipe import HERE
@@ -19,7 +20,7 @@ PLACE = "/srv/pyrunc"  # where it lies in the guest
 ARCHIVE = "checkout.tar"
 UNPACK = ["sh", "-c", f"mkdir -p {PLACE} && tar --extract --file /host/{ARCHIVE} --directory {PLACE}"]
 UNPACK_SECONDS = 120.0
-LEFT_OUT = shutil.ignore_patterns(".*", "build", "dist", "rootfs", "__pycache__", "*.egg-info")
+IGNORED = shutil.ignore_patterns(".*", "build", "dist", "rootfs", "__pycache__", "*.egg-info")
 
 # In a mount namespace of its own; the root file system stays as it is. $0 root, $1 checkout, $2 its place.
 CHROOT = """
@@ -35,7 +36,7 @@ def pack(guest: Guest, target: Path) -> dict[str, list[str]]:
     Raises LaneError, with what went wrong when pyrunc was built or tests were collected.
     """
     checkout = target / "checkout"
-    shutil.copytree(REPOSITORY, checkout, ignore=LEFT_OUT, symlinks=True)
+    shutil.copytree(REPOSITORY, checkout, ignore=left_out, symlinks=True)
     (guest.base / "rootfs" / PLACE.lstrip("/")).mkdir(parents=True, exist_ok=True)
     unshare = ("unshare", "--mount", "--propagation", "private")
     step(*unshare, "sh", "-c", CHROOT, guest.base / "rootfs", checkout, PLACE)
@@ -44,6 +45,12 @@ def pack(guest: Guest, target: Path) -> dict[str, list[str]]:
     files: dict[str, list[str]] = json.loads((checkout / "lanes.json").read_text())
     shutil.rmtree(checkout)
     return files
+
+
+def left_out(directory: str, names: list[str]) -> set[str]:
+    """Name what of a directory the guest does not need, or what bundles have made here for this machine."""
+    made = {path for name in folder.names() for path in folder.made(name)}
+    return IGNORED(directory, names) | {name for name in names if Path(directory, name) in made}
 
 
 def unpack(machine: Machine) -> None:

@@ -49,6 +49,16 @@ def test_everything_is_handed_on() -> None:
     assert (planned.no_new_privileges, planned.oom_score_adj) == (True, -1000)
 
 
+def test_it_says_who_it_will_be() -> None:
+    nobody, _ = process(user=User(5, 6, None, (7, 8)), no_new_privileges=True)
+    assert nobody.acts() == (
+        (".process.user", "become uid 5, gid 6, groups 7 8"),
+        (".process.noNewPrivileges", "set no_new_privs"),
+    )
+    few, _ = process(capabilities=Capabilities(bounding=("CAP_KILL", "CAP_CHOWN")))
+    assert few.acts()[1] == (".process.capabilities", "give up all capabilities but CAP_CHOWN CAP_KILL")
+
+
 def test_a_umask_of_zero_is_not_the_callers() -> None:
     assert process(user=User(umask=0))[0].umask == 0
 

@@ -69,6 +69,18 @@ def test_some_phrases_in_full(step: Step, phrase: str) -> None:
     assert step.describe() == phrase
 
 
+def test_namespaces_say_which_are_new() -> None:
+    joined = steps.JoinNamespace(".linux.namespaces[1].path", "network", "/run/n")
+    namespaces = steps.Namespaces(0, 0, False, False, (joined,), names=("pid", "network", "mount"))
+    assert namespaces.describe() == "make namespaces: pid, mount"
+    assert namespaces.but(names=("network",)).describe() == "make namespaces: none"
+
+
+def test_maps_say_what_is_what_outside() -> None:
+    maps = steps.IdMaps((steps.IdMap(0, 1000, 1), steps.IdMap(1, 200000, 10)), (steps.IdMap(0, 100, 1),))
+    assert maps.describe() == "map uids 0 = 1000 (1), uids 1 = 200000 (10), gids 0 = 100 (1)"
+
+
 def test_a_cgroup_plan_says_one_act_a_line() -> None:
     planned = CgroupPlan(
         (Directory(Hierarchy("/c", 2, ("pids",)), "/c/box"),),

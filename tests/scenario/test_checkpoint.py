@@ -454,7 +454,14 @@ def test_memory_is_saved_beforehand(counter: Bundle) -> None:
     goes_on(counter, reached)
 
 
-@pytest.mark.parametrize("flags", [["--parent-path", "nowhere"], ["--parent-path", "/nowhere"], ["--lazy-pages"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--parent-path", "nowhere"],
+        ["--parent-path", "/nowhere"],
+        pytest.param(["--lazy-pages"], marks=pytest.mark.differs_from_runc("waits for somebody to ask for memory")),
+    ],
+)
 def test_flags_that_lack_something(counter: Bundle, flags: list[str]) -> None:
     assert started(counter).attempt("checkpoint", *images(counter), *flags).returncode == 1
     assert counter.status == "running"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.conftest import host_has
 from tests.scenario import host
 from tests.scenario.bundle import TIMEOUT
 
@@ -409,18 +410,26 @@ def inside(bundle: Bundle, *words: str) -> str:
     return subprocess.run([*enter, *there], capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.requires("criu-network")
-@pytest.mark.differs_from_runc("lo is down")
+def need_networks_of_criu() -> None:
+    """No reason to fail in CI: with the lane's kernel criu dumps no network namespace, for runc neither."""
+    if not host_has("criu-network"):
+        pytest.skip("criu cannot dump network namespaces on this kernel")
+
+
+@pytest.mark.differs_from_runc("lo is down", strict=False)
 def test_a_network_of_its_own(counter: Bundle) -> None:
     """It is empty, for hooks and engines to fill, but for lo."""
+    need_networks_of_criu()
     reached = checkpointed(started(counter.namespace("network")))
     restore(counter).ok()
     goes_on(counter, reached)
     assert "lo" in inside(counter, "ip", "-o", "link", "show", "up")
 
 
-@pytest.mark.parametrize("kind", [pytest.param("network", marks=pytest.mark.requires("criu-network")), "ipc", "uts"])
+@pytest.mark.parametrize("kind", ["network", "ipc", "uts"])
 def test_a_namespace_that_it_shares(counter: Bundle, kind: str) -> None:
+    if kind == "network":
+        need_networks_of_criu()
     file = {"network": "net"}.get(kind, kind)
     place = counter.dir / "namespace"
     place.write_text("")

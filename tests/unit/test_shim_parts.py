@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from typing import TYPE_CHECKING
 
 import pytest
@@ -173,8 +174,9 @@ def test_a_terminal_can_be_shown_to_a_program(loop: Loop, tmp_path: Path) -> Non
     master, slave = os.openpty()
     streams.attach(master)
     os.write(slave, b"hello")
-    os.close(slave)
+    assert select.select([master], [], [], 10)[0]  # the kernel brings it over in its own time
     turn(loop)
+    os.close(slave)
     streams.close()
     os.waitpid(-1, 0)
     assert (tmp_path / "shown").read_text() == "hello"

@@ -65,10 +65,14 @@ def test(options: list[str], count: int, everything: bool) -> int:
         note("running the tests in it")
         parts = [Part(number + 1, count, tuple(options), files, everything) for number in range(count)]
         runs = [Run(built, Path(folder), part) for part in parts]
-        for run in runs:
-            run.start()
-        for run in runs:
-            run.join()
+        try:
+            for run in runs:
+                run.start()
+            for run in runs:
+                run.join()
+        finally:
+            for run in runs:
+                run.stop()
     return judge(runs)
 
 
@@ -96,12 +100,18 @@ class Run(threading.Thread):
         self.part = part
         self.statuses: dict[str, int] = {}
         self.failure = ""
+        self.machine: Machine | None = None
+
+    def stop(self) -> None:
+        """Turn the guest off, wherever it is: we were told to end."""
+        if self.machine is not None:
+            self.machine.process.kill()
 
     def run(self) -> None:
         """Do it; the outcome is in `statuses` by user, or in `failure`."""
         try:
-            with Machine(self.built.guest, share=self.folder) as machine:
-                self._run(machine)
+            with Machine(self.built.guest, share=self.folder) as self.machine:
+                self._run(self.machine)
         except TimeoutError:
             self.failure = "a command took too long"
         except (LaneError, OSError) as error:

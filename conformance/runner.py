@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-import multiprocessing
 import os
+import select
 import shutil
 import signal
 import sys
 import tempfile
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from conformance import host, needs
 from conformance.box import Box
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 Outcome = Literal["pass", "fail", "missing", "n/a", "error"]
 """missing: the host lacks what the case needs. n/a: the runtime says that it lacks an optional feature. error: ours."""
+LONGEST_REASON = 2000
+LONGEST_VERDICT = 1 << 16
+FIRST_DESCRIPTOR = 100
 
 
 @dataclass(frozen=True)
@@ -54,70 +57,80 @@ class Verdict:
 def judge_all(
     runtime: Runtime, cases: Iterable[Case], probe: Path, jobs: int, known: Expected, tell: Callable[[Verdict], None]
 ) -> list[Verdict]:
-    """Judge a runtime by cases; `tell` hears each verdict as soon as it is there. In the order of the cases."""
-    with ThreadPoolExecutor(jobs) as pool:
+    """Judge a runtime by cases, `jobs` of them at once; `tell` hears each verdict as soon as it is there.
 
-        def one(case: Case) -> Verdict:
-            verdict = replace(judge(runtime, case, probe), expected=known.reason(runtime, case.id))
-            tell(verdict)
-            return verdict
+    Returns them in the order of the cases. There are no threads: a fork out of one may copy a lock that nobody opens.
+    """
+    waiting = list(cases)
+    order = {case.id: number for number, case in enumerate(waiting)}
+    waiting.reverse()
+    trials: list[_Trial] = []
+    verdicts: list[Verdict] = []
 
-        return list(pool.map(one, cases))
+    def conclude(case: Case, outcome: Outcome, reason: str, seconds: float = 0.0) -> None:
+        verdicts.append(Verdict(case, runtime, outcome, reason, seconds, known.reason(runtime, case.id)))
+        tell(verdicts[-1])
+
+    while waiting or trials:
+        while waiting and len(trials) < jobs:
+            case = waiting.pop()
+            if missing := [need for need in case.needs if not needs.host_has(need)]:
+                conclude(case, "missing", f"this host lacks {', '.join(missing)}")
+            else:
+                trials.append(_Trial(runtime, case, probe))
+        patience = min((trial.deadline for trial in trials), default=0.0) - time.monotonic()
+        heard = select.select([trial.reader for trial in trials], [], [], max(0.0, patience))[0]
+        for trial in [each for each in trials if each.reader in heard or time.monotonic() > each.deadline]:
+            trials.remove(trial)
+            conclude(trial.case, *trial.end(), time.monotonic() - trial.began)
+    return sorted(verdicts, key=lambda verdict: order[verdict.case.id])
 
 
-def judge(runtime: Runtime, case: Case, probe: Path) -> Verdict:
-    """Judge a runtime by one case, in a new process with the case's time limit."""
-    missing = [need for need in case.needs if not needs.host_has(need)]
-    if missing:
-        return Verdict(case, runtime, "missing", f"this host lacks {', '.join(missing)}", 0.0)
-    began = time.monotonic()
-    with _Workshop() as folder:
-        outcome, reason = _apart(runtime, case, probe, folder)
-    return Verdict(case, runtime, outcome, reason, time.monotonic() - began)
+class _Trial:
+    """One case at work in a process of its own, with a folder that containers' users may enter."""
 
-
-class _Workshop:
-    """A folder of a case that containers' users may enter; nothing is deleted while something is mounted in it."""
-
-    def __enter__(self) -> Path:
+    def __init__(self, runtime: Runtime, case: Case, probe: Path) -> None:
+        self.case = case
+        self.began = time.monotonic()
+        # A runtime that hangs is told apart before, by its command's own patience.
+        self.deadline = self.began + case.time_limit * SLOWNESS + 30
         self.folder = Path(tempfile.mkdtemp(prefix="conformance-"))
         self.folder.chmod(0o755)
-        return self.folder
+        self.token = f"t{self.folder.name.removeprefix('conformance-')}".lower().replace("_", "x")
+        self.reader, writer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _judge_here(runtime, case, Box(runtime, probe, self.folder, self.token), writer)
+        os.close(writer)
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> tuple[Outcome, str]:
+        """Read what the case came to and take away the process, what it left, and the folder.
+
+        The process is killed in any case: it has said all it had to say, or is too late, or let go of its pipe.
+        """
+        said = b""
+        if select.select([self.reader], [], [], 0)[0]:
+            said = os.read(self.reader, LONGEST_VERDICT)
+        os.close(self.reader)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        host.take_away(self.token)
+        # Nothing is deleted while something is mounted in it.
         if not host.mounts(self.folder.name):
             shutil.rmtree(self.folder, ignore_errors=True)
+        if not said:
+            return "error", f"the case itself died or took over {self.case.time_limit:g} s"
+        outcome, reason = json.loads(said)
+        return outcome, reason
 
 
-def _apart(runtime: Runtime, case: Case, probe: Path, folder: Path) -> tuple[Outcome, str]:
-    reader, writer = multiprocessing.Pipe(duplex=False)
-    box_token = f"{folder.name.removeprefix('conformance-')}".lower().replace("_", "x")
-    pid = os.fork()
-    if pid == 0:
-        reader.close()
-        _judge_here(runtime, case, Box(runtime, probe, folder, f"t{box_token}"), writer.fileno())
-    writer.close()
-    # A runtime that hangs is told apart before, by its command's own patience.
-    if reader.poll(case.time_limit * SLOWNESS + 30):
-        try:
-            said = os.read(reader.fileno(), 1 << 16)
-        except OSError:
-            said = b""
-    else:
-        os.kill(pid, signal.SIGKILL)
-        said = b""
-    os.waitpid(pid, 0)
-    host.take_away(f"t{box_token}")
-    if not said:
-        return "error", f"the case itself died or took over {case.time_limit:g} s"
-    outcome, reason = json.loads(said)
-    return outcome, reason
-
-
-def _judge_here(runtime: Runtime, case: Case, box: Box, writer: int) -> None:
+def _judge_here(runtime: Runtime, case: Case, box: Box, writer: int) -> NoReturn:
+    """Judge in this process, which ends with that, whatever happens: it must not go on as a second runner."""
     outcome: Outcome
     outcome, reason = "error", "nothing was found out"
     try:
+        # Cases have the low numbers for themselves: one passes descriptors 3 and 4 to the runtime.
+        writer = fcntl.fcntl(writer, fcntl.F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)
         host.become_subreaper()
         if runtime.name == "crun":
             host.hide_hybrid()
@@ -130,8 +143,11 @@ def _judge_here(runtime: Runtime, case: Case, box: Box, writer: int) -> None:
             outcome, reason = "fail", f"left behind after delete --force: {'; '.join(left[:3])}"
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is told, and this process ends
         outcome, reason = "error", f"{type(error).__name__}: {error}"
-    os.write(writer, json.dumps([outcome, reason]).encode()[: 1 << 16])
-    os._exit(0)
+    finally:
+        try:
+            os.write(writer, json.dumps([outcome, reason[:LONGEST_REASON]]).encode())
+        finally:
+            os._exit(0)
 
 
 def _outcome(case: Case, box: Box) -> tuple[Outcome, str]:

@@ -27,7 +27,10 @@ ROOT = [
     pytest.mark.vm,
     pytest.mark.requires("root", "busybox", "cgroup-cpu", "cgroup-memory", "cgroup-blkio"),
 ]
-SUBORDINATES = [pytest.mark.requires("root", "busybox", "newuidmap", "unprivileged-user")]
+SUBORDINATES = [
+    pytest.mark.requires("root", "busybox", "newuidmap", "unprivileged-user"),
+    pytest.mark.differs_from_runc("refuses additional groups to ordinary users, though newgidmap has mapped them"),
+]
 DELEGATION = [pytest.mark.requires("busybox", "delegation")]
 
 
@@ -147,6 +150,7 @@ def numbers(text: str) -> list[int]:
 
 
 @pytest.mark.requires("root", "busybox", "newuidmap", "unprivileged-user")
+@pytest.mark.differs_from_runc("refuses additional groups to ordinary users, though newgidmap has mapped them")
 def test_an_ordinary_user_without_a_cgroup_has_no_limits(run_as: Callable[[str], As]) -> None:
     assert run_as("nobody").said["limits"] == "none: this user has no cgroup"
 

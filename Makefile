@@ -5,6 +5,7 @@
 # make conformance  judge pyrunc by the cases of conformance/, and the cases by broken runtimes (docs/conformance.md)
 # make bench    time every command against runc and crun (ROUNDS=30)
 # make bench-shim  time containerd with pyrunc's shim against its own (ROUNDS=30)
+# make hot      find out anew which functions the image puts together (launcher/hot.txt); as root
 # make man      write the man pages to build/man
 # make          only build .venv with pyrunc in it: .venv/bin/pyrunc
 # make clean    remove everything that was made
@@ -24,7 +25,7 @@ define install
 endef
 
 # A package comes from its sources, and also from the directories, whose time changes when a file is removed.
-SOURCES := $(shell find pyrunc launcher -name __pycache__ -prune -o \( -type d -o -name '*.py' -o -name '*.[ch]' \) -print)
+SOURCES := $(shell find pyrunc launcher -name __pycache__ -prune -o \( -type d -o -name '*.py' -o -name '*.[ch]' -o -name hot.txt \) -print)
 CHECKED := $(wildcard pyrunc tests bundles conformance tools)
 
 # In CI a test whose host lacks something fails instead of being skipped.
@@ -33,7 +34,7 @@ export PYRUNC_CI := 1
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all bundles conformance demo test test-vm lint types pytest bench bench-shim protos man deps-demo deps-test install-deps help clean
+.PHONY: all bundles conformance demo test test-vm lint types pytest bench bench-shim hot protos man deps-demo deps-test install-deps help clean
 
 all: $(STAMPS)/pyrunc
 
@@ -68,6 +69,9 @@ bench: deps-test $(STAMPS)/pyrunc
 
 bench-shim: deps-test $(STAMPS)/dev $(STAMPS)/pyrunc
 	$(VENV)/bin/python -m tests.bench.shim --rounds $(ROUNDS)
+
+hot: deps-test $(STAMPS)/dev
+	$(VENV)/bin/python -m tests.bench.hot
 
 # The modules of pyrunc/shim/protos from the .proto files beside them.
 protos: $(STAMPS)/dev
@@ -108,6 +112,8 @@ $(STAMPS)/pyrunc: $(STAMPS)/venv setup.py pyproject.toml $(SOURCES) $(wildcard o
 	@echo "installing pyrunc into $(VENV)"
 	@rm -rf build
 	@$(PIP) install --no-deps --no-build-isolation --force-reinstall .
+# pip keeps to itself what the build says.
+	@sed 's/^/pyrunc has no image, every command will take 5 to 10 ms more: /' $(VENV)/lib/*/*-packages/pyrunc/no-image 2>/dev/null || true
 	@touch $@
 
 clean:

@@ -50,7 +50,7 @@ class BuildModules(build_py):
             write_frozen(Path(self.build_lib))
             self.home = tuple(str(file) for file in write_home(Path(self.build_lib)))
             temporary = Path(self.get_finalized_command("build").build_temp)
-            self.image = make_image(Path(self.build_lib), temporary, INTERPRETER)
+            self.image = (make_image(Path(self.build_lib), temporary, INTERPRETER),)
             pages = write_pages(HERE / "build/man")
             self.distribution.data_files = [("share/man/man8", [str(page.relative_to(HERE)) for page in pages])]
             for schema, copy in self.schemas().items():

@@ -9,4 +9,5 @@ runtime.py  how a runtime is driven   box.py     a bundle for one case, and its 
 probe.c     the program inside        host.py    what was left behind; needs.py: what a case needs of the host
 runner.py   time limits, many at once reports/   how the verdicts are told
 broken.py   runtimes that are broken on purpose: the suite judges itself
+agent.py    a seccomp agent, which a case may be
 """

@@ -238,7 +238,24 @@ class Box:
         """What the hooks saw, in the order in which they ran; those of startContainer after the others."""
         records = []
         for log in (self.bundle / "hooks.log", self.rootfs / "hooks.log"):
-            records += self.answers(log.read_text()) if log.exists() else []
+            # A hook may be at work on the last line.
+            whole = log.read_text().rpartition("\n")[0] if log.exists() else ""
+            records += self.answers(whole)
+        return records
+
+    def await_hooks(self, *labels: str) -> list[dict[str, Any]]:
+        """Wait for hooks of these labels and return what they saw: nobody says that start waits for those inside.
+
+        Raises Failure when they have not run after the usual patience, or others have.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            records = self.hooks()
+            ran = [record["label"] for record in records]
+            if set(ran) >= set(labels) or time.monotonic() > deadline:
+                break
+            time.sleep(CHECK_EVERY)
+        check(sorted(ran) == sorted(labels), f"hooks: expected {sorted(labels)}, got {sorted(ran)}")
         return records
 
     def features(self) -> dict[str, Any]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
 MNT_DETACH = 2
-CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x1000, 0x4000, 0x40000
+CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+RESCTRL = Path("/sys/fs/resctrl")
 TOKEN_VARIABLE = "CONFORMANCE_TOKEN"
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -65,19 +68,32 @@ def _carries(pid: str, token: bytes) -> bool:
 
 
 def devices(token: str) -> list[str]:
-    """Network devices of this network namespace with the token in their name."""
-    return [name for name in os.listdir("/sys/class/net") if token in name]
+    """Network devices of this network namespace with the token in their name.
+
+    Not by /sys/class/net: that shows the namespace in which it was mounted, and a case may have gone to one of its own.
+    """
+    return [name for _, name in socket.if_nameindex() if token in name]
+
+
+def classes(token: str) -> list[str]:
+    """Classes and monitoring groups of resctrl with the token in their name."""
+    places = (RESCTRL, RESCTRL / "mon_groups")
+    return [str(path) for place in places if place.is_dir() for path in place.iterdir() if token in path.name]
 
 
 def left_behind(token: str, state: Path) -> list[str]:
-    """Everything of a case that is still there, in words. A process that is dying gets a second to do so."""
+    """Everything of a case that is still there, in words.
+
+    What is dying gets a second to do so: processes, and network devices, which go some time after their namespace.
+    """
     deadline = time.monotonic() + 1
-    while (alive := processes(token)) and time.monotonic() < deadline:
+    while ((alive := processes(token)) or devices(token)) and time.monotonic() < deadline:
         time.sleep(0.01)
     found = [f"process {pid} ({_name(pid)})" for pid in alive]
     found += [f"cgroup {path}" for path in cgroups(token)]
     found += [f"mount {path}" for path in mounts(token)]
     found += [f"network device {name}" for name in devices(token)]
+    found += [f"class {path}" for path in classes(token)]
     found += [f"state {entry.name}" for entry in sorted(state.glob("*")) if token in entry.name]
     return found
 
@@ -104,7 +120,7 @@ def take_away(token: str) -> None:
         time.sleep(0.02)
     for path in mounts(token):
         _libc.umount2(os.fsencode(path), MNT_DETACH)
-    for path in cgroups(token):
+    for path in (*cgroups(token), *classes(token)):
         try:
             os.rmdir(path)
         except OSError:
@@ -139,13 +155,34 @@ def hide_hybrid() -> None:
     controllers = Path("/sys/fs/cgroup/unified/cgroup.controllers")
     if not controllers.exists() or not controllers.read_text().strip():
         return
-    for name, arguments in (
-        ("unshare", (CLONE_NEWNS,)),
-        ("mount", (None, b"/", None, MS_REC | MS_PRIVATE, None)),
-        ("mount", (b"/dev/null", os.fsencode(controllers), None, MS_BIND, None)),
-    ):
-        if getattr(_libc, name)(*arguments):
-            raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
+    own_mounts()
+    cover(Path("/dev/null"), controllers)
+
+
+def own_mounts() -> None:
+    """Go to a mount namespace of our own, whose mounts nobody else sees. Raises OSError."""
+    _call("unshare", CLONE_NEWNS)
+    _call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
+
+
+def own_network() -> None:
+    """Go to a network namespace of our own: what a runtime does to network devices is nobody else's. Raises OSError."""
+    _call("unshare", CLONE_NEWNET)
+
+
+def cover(source: Path, target: Path) -> None:
+    """Bind a file or directory on another one; only after own_mounts(). Raises OSError."""
+    _call("mount", os.fsencode(source), os.fsencode(target), None, MS_BIND, None)
+
+
+def uncover(target: Path) -> None:
+    """Take away what covers a file or directory. Raises OSError."""
+    _call("umount2", os.fsencode(target), MNT_DETACH)
+
+
+def _call(name: str, *arguments: int | bytes | None) -> None:
+    if getattr(_libc, name)(*arguments):
+        raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
 
 
 def become_subreaper() -> None:

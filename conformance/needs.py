@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ def host_has(name: str) -> bool:
     raise KeyError(name)
 
 
+SELINUX = Path("/sys/fs/selinux/enforce")
+RESCTRL = Path("/sys/fs/resctrl/schemata")
 NAMES_ON_V2 = {"blkio": "io", "cpuacct": "cpu", "devices": "", "freezer": ""}
 
 
@@ -74,6 +77,36 @@ def _kernel(major: int, minor: int) -> Callable[[], bool]:
     return is_newer
 
 
+def _veth() -> bool:
+    """Tell whether a pair of network devices can be made, in a network namespace of its own."""
+    if not (shutil.which("ip") and shutil.which("unshare")):
+        return False
+    command = ["unshare", "-n", "ip", "link", "add", "conf0", "type", "veth", "peer", "name", "conf1"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _apparmor() -> bool:
+    """Tell whether it is switched on; its files are elsewhere, and only where securityfs is mounted."""
+    try:
+        return Path("/sys/module/apparmor/parameters/enabled").read_text().startswith("Y")
+    except OSError:
+        return False
+
+
+def _memory_policy() -> bool:
+    numbers = {"x86_64": 239, "aarch64": 236}
+    number = numbers.get(os.uname().machine)
+    return number is not None and ctypes.CDLL(None).syscall(number, None, None, 0, None, 0) == 0
+
+
+def disk() -> str:
+    """Return the number of a block device that has a size, as major:minor, or "": what can be throttled."""
+    for folder in sorted(Path("/sys/block").glob("*"), key=lambda folder: folder.name.startswith(("loop", "ram"))):
+        if int((folder / "size").read_text()) > 0:
+            return (folder / "dev").read_text().strip()
+    return ""
+
+
 def _user_namespaces() -> bool:
     try:
         return int(Path("/proc/sys/user/max_user_namespaces").read_text()) > 0
@@ -103,11 +136,17 @@ PROBES: dict[str, Callable[[], bool]] = {
     "cap-sys-resource": _all_capabilities,
     "two-processors": _two_processors,
     "idmapped-mounts": _kernel(5, 12),
-    "apparmor": Path("/sys/kernel/security/apparmor/profiles").exists,
-    "selinux": Path("/sys/fs/selinux/enforce").exists,
-    "resctrl": Path("/sys/fs/resctrl/schemata").exists,
+    "apparmor": _apparmor,
+    "apparmor-parser": _program("apparmor_parser"),
+    "selinux": SELINUX.exists,
+    "resctrl": RESCTRL.exists,
+    "without-apparmor": lambda: not _apparmor(),
+    "without-selinux": lambda: not SELINUX.exists(),
+    "without-resctrl": lambda: not RESCTRL.exists(),
+    "memory-policy": _memory_policy,
+    "disk": lambda: bool(disk()),
+    "veth": _veth,
     "core-scheduling": _core_scheduling,
     "unified": Path("/sys/fs/cgroup/cgroup.controllers").exists,
-    "ip": _program("ip"),
     "strace": _program("strace"),
 }

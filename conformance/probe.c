@@ -10,6 +10,7 @@
  *   mount TYPE PATH       whether something can be mounted          exec PATH        whether a program can be started
  *   memory MIB            touches so much memory                    forks N          how many processes there can be
  *   burn SECONDS          which share of one processor it gets      clocks           monotonic and boot time
+ *   links                 network devices: whether up, mtu, addresses                hold MIB: keeps so much, waits
  *   tiocsti               whether input can be pushed into the terminal              exit N, die SIGNAL
  *   wait                  says "ready", then waits for SIGTERM, or any other signal  trap: says each signal's number
  *   hook FILE LABEL [N]   appends to FILE what a hook gets and sees, and exits with N
@@ -18,6 +19,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <arpa/inet.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +34,7 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -401,6 +407,8 @@ static int exec(int argc, char **argv)
     return answer(got > 0 ? -1 : status);
 }
 
+static int wait_(int argc, char **argv);
+
 static int memory(int argc, char **argv)
 {
     size_t size = (size_t)(argc > 1 ? atoi(argv[1]) : 1) << 20;
@@ -411,6 +419,17 @@ static int memory(int argc, char **argv)
         ((volatile char *)area)[i] = 1;
     munmap(area, size);
     return answer((long)(size >> 20));
+}
+
+/* Keeps memory that cannot be swapped out, and says so; then waits as `wait` does. */
+static int hold(int argc, char **argv)
+{
+    size_t size = (size_t)(argc > 1 ? atoi(argv[1]) : 1) << 20;
+    char *area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (area == MAP_FAILED || mlock(area, size) < 0)
+        return answer(-1);
+    memset(area, 1, size);
+    return wait_(0, NULL);
 }
 
 static int forks(int argc, char **argv)
@@ -461,6 +480,58 @@ static int clocks(int argc, char **argv)
     clock_gettime(CLOCK_MONOTONIC, &monotonic);
     clock_gettime(CLOCK_BOOTTIME, &boot);
     printf("{\"monotonic\":%ld,\"boottime\":%ld}\n", (long)monotonic.tv_sec, (long)boot.tv_sec);
+    return 0;
+}
+
+static unsigned prefix(const unsigned char *mask, size_t size)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < size; i++)
+        bits += (unsigned)__builtin_popcount(mask[i]);
+    return bits;
+}
+
+static void put_addresses(FILE *out, struct ifaddrs *all, const char *name)
+{
+    const char *comma = "";
+    for (struct ifaddrs *each = all; each != NULL; each = each->ifa_next) {
+        int family = each->ifa_addr == NULL ? AF_UNSPEC : each->ifa_addr->sa_family;
+        char text[INET6_ADDRSTRLEN];
+        if (strcmp(each->ifa_name, name) != 0 || (family != AF_INET && family != AF_INET6))
+            continue;
+        size_t at = family == AF_INET ? offsetof(struct sockaddr_in, sin_addr) : offsetof(struct sockaddr_in6, sin6_addr);
+        inet_ntop(family, (char *)each->ifa_addr + at, text, sizeof text);
+        fprintf(out, "%s\"%s/%u\"", comma, text, prefix((unsigned char *)each->ifa_netmask + at, family == AF_INET ? 4 : 16));
+        comma = ",";
+    }
+}
+
+/* {"lo": {"up": true, "mtu": 65536, "mac": "00:00:00:00:00:00", "addresses": ["127.0.0.1/8"]}, ...} */
+static int links(int argc, char **argv)
+{
+    struct if_nameindex *names = if_nameindex();
+    struct ifaddrs *all = NULL;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    (void)argc, (void)argv;
+    if (names == NULL || fd < 0 || getifaddrs(&all) < 0)
+        return answer(-1);
+    putchar('{');
+    for (struct if_nameindex *each = names; each->if_index != 0; each++) {
+        struct ifreq flags = {0}, mtu = {0}, mac = {0};
+        strncpy(flags.ifr_name, each->if_name, IFNAMSIZ - 1);
+        mtu = mac = flags;
+        ioctl(fd, SIOCGIFFLAGS, &flags);
+        ioctl(fd, SIOCGIFMTU, &mtu);
+        ioctl(fd, SIOCGIFHWADDR, &mac);
+        const unsigned char *m = (const unsigned char *)mac.ifr_hwaddr.sa_data;
+        fputs(each == names ? "" : ",", stdout);
+        put_string(stdout, each->if_name);
+        printf(":{\"up\":%s,\"mtu\":%d,\"mac\":\"%02x:%02x:%02x:%02x:%02x:%02x\",\"addresses\":[",
+               flags.ifr_flags & IFF_UP ? "true" : "false", mtu.ifr_mtu, m[0], m[1], m[2], m[3], m[4], m[5]);
+        put_addresses(stdout, all, each->if_name);
+        printf("]}");
+    }
+    puts("}");
     return 0;
 }
 
@@ -557,7 +628,7 @@ static const struct {
     int (*run)(int, char **);
 } commands[] = {{"report", report}, {"cat", cat}, {"stat", stat_}, {"list", list}, {"open", open_}, {"write", write_},
     {"mknod", mknod_}, {"mkdir", mkdir_}, {"mount", mount_}, {"syscall", syscall_}, {"exec", exec}, {"memory", memory},
-    {"forks", forks}, {"burn", burn}, {"clocks", clocks}, {"tiocsti", tiocsti}, {"exit", exit_}, {"die", die}, {"wait", wait_},
+    {"hold", hold}, {"links", links}, {"forks", forks}, {"burn", burn}, {"clocks", clocks}, {"tiocsti", tiocsti}, {"exit", exit_}, {"die", die}, {"wait", wait_},
     {"trap", trap}, {"hook", hook}};
 
 static int run(int argc, char **argv)

@@ -32,6 +32,8 @@ Outcome = Literal["pass", "fail", "missing", "n/a", "error"]
 LONGEST_REASON = 2000
 LONGEST_VERDICT = 1 << 16
 FIRST_DESCRIPTOR = 100
+TIDYING = 30.0
+"""Seconds that a case has for tidying up after its time limit; past that it is killed from outside."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +73,23 @@ def judge_all(
         verdicts.append(Verdict(case, runtime, outcome, reason, seconds, known.reason(runtime, case.id)))
         tell(verdicts[-1])
 
-    while waiting or trials:
-        while waiting and len(trials) < jobs:
-            case = waiting.pop()
-            if missing := [need for need in case.needs if not needs.host_has(need)]:
-                conclude(case, "missing", f"this host lacks {', '.join(missing)}")
-            else:
-                trials.append(_Trial(runtime, case, probe))
-        patience = min((trial.deadline for trial in trials), default=0.0) - time.monotonic()
-        heard = select.select([trial.reader for trial in trials], [], [], max(0.0, patience))[0]
-        for trial in [each for each in trials if each.reader in heard or time.monotonic() > each.deadline]:
-            trials.remove(trial)
-            conclude(trial.case, *trial.end(), time.monotonic() - trial.began)
+    try:
+        while waiting or trials:
+            while waiting and len(trials) < jobs:
+                case = waiting.pop()
+                if missing := [need for need in case.needs if not needs.host_has(need)]:
+                    conclude(case, "missing", f"this host lacks {', '.join(missing)}")
+                else:
+                    trials.append(_Trial(runtime, case, probe))
+            patience = min((trial.deadline for trial in trials), default=0.0) - time.monotonic()
+            heard = select.select([trial.reader for trial in trials], [], [], max(0.0, patience))[0]
+            for trial in [each for each in trials if each.reader in heard or time.monotonic() > each.deadline]:
+                trials.remove(trial)
+                conclude(trial.case, *trial.end(), time.monotonic() - trial.began)
+    finally:
+        for trial in trials:  # somebody pressed ^C: what is at work would go on without us
+            trial.end()
+        host.reap()
     return sorted(verdicts, key=lambda verdict: order[verdict.case.id])
 
 
@@ -93,7 +100,7 @@ class _Trial:
         self.case = case
         self.began = time.monotonic()
         # A runtime that hangs is told apart before, by its command's own patience.
-        self.deadline = self.began + case.time_limit * SLOWNESS + 30
+        self.deadline = self.began + (case.time_limit + TIDYING) * SLOWNESS
         self.folder = Path(tempfile.mkdtemp(prefix="conformance-"))
         self.folder.chmod(0o755)
         self.token = f"t{self.folder.name.removeprefix('conformance-')}".lower().replace("_", "x")
@@ -130,14 +137,17 @@ def _judge_here(runtime: Runtime, case: Case, box: Box, writer: int) -> NoReturn
     outcome, reason = "error", "nothing was found out"
     try:
         # Cases have the low numbers for themselves: one passes descriptors 3 and 4 to the runtime.
-        writer = fcntl.fcntl(writer, fcntl.F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)
+        low, writer = writer, fcntl.fcntl(writer, fcntl.F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)
+        os.close(low)
         host.become_subreaper()
         if runtime.name == "crun":
             host.hide_hybrid()
         signal.signal(signal.SIGALRM, _too_late)
         signal.setitimer(signal.ITIMER_REAL, case.time_limit * SLOWNESS)
-        outcome, reason = _outcome(case, box)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            outcome, reason = _outcome(case, box)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         left = box.tidy_up()
         if left and outcome == "pass":
             outcome, reason = "fail", f"left behind after delete --force: {'; '.join(left[:3])}"
@@ -163,8 +173,8 @@ def _outcome(case: Case, box: Box) -> tuple[Outcome, str]:
     return "pass", ""
 
 
-class _TooLateError(Exception):
-    pass
+class _TooLateError(BaseException):
+    """A case may take any Exception of what it tried for an answer, but not this one."""
 
 
 def _too_late(_number: int, _frame: object) -> None:

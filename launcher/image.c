@@ -5,8 +5,9 @@
  * map the result takes under one. This program is CPython, linked from libpythonX.Y.a, and does two things:
  *
  *   image SCRIPT OUT ARGS...   (at install time, not yet an image) starts python, runs SCRIPT, which imports what a
- *                              command may need (launcher/contents.py), and writes OUT: this very program, followed by a
- *                              copy of all memory that python has written to;
+ *                              command may need (launcher/contents.py), does both once more for the sake of order
+ *                              (region.h), and writes OUT: this very program, followed by a copy of all memory that
+ *                              python has written to;
  *   OUT ARGS...                maps that memory to where it was, puts right the few things in it that belong to a
  *                              process (thread, environment, arguments), and calls the function that SCRIPT chose.
  *
@@ -24,10 +25,15 @@
 #define Py_BUILD_CORE 1
 #include <Python.h>
 
-#if PY_VERSION_HEX < 0x030B0000 || PY_VERSION_HEX >= 0x030C0000
-#error "known and tried with CPython 3.11 only; without an image pyrunc is slower, not worse"
+#if PY_VERSION_HEX < 0x030B0000 || PY_VERSION_HEX >= 0x030E0000
+#error "known and tried with CPython 3.11, 3.12 and 3.13 only"
+#elif defined(Py_GIL_DISABLED)
+#error "not known: a python without the global lock keeps its objects in memory of each thread's own"
+#elif defined(Py_DEBUG)
+#error "not tried: a python that was compiled for debugging"
 #endif
 
+#include "internal/pycore_pymem.h"
 #include "internal/pycore_pystate.h"
 #include "internal/pycore_runtime.h"
 
@@ -36,8 +42,12 @@
 #include <link.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "region.h"
 
 #if defined(__x86_64__)
 #define COPY_RELOCATION R_X86_64_COPY
@@ -47,10 +57,6 @@
 #error "which relocations copy a variable of the C library into the program?"
 #endif
 
-#define PAGE 4096UL
-/* Far from where programs, heaps, libraries and stacks are. */
-#define REGION ((char *)0x1000000000)
-#define REGION_SIZE (64UL << 20)
 #define COPIED 1024
 
 /* The program's variables, initialized or not: from the linker. */
@@ -63,124 +69,9 @@ struct Contents {
 };
 const volatile struct Contents contents = {"what is in the image", 0, 0, 0, 0};
 
-static char *next_free;        /* in the region, while the image is made; NULL ever after */
 static PyObject *resume;       /* called with the arguments, in each process */
 static PyObject *environment;  /* posix.environ */
-
-/* ---- memory ---- */
-
-void *__real_malloc(size_t);
-void *__real_calloc(size_t, size_t);
-void *__real_realloc(void *, size_t);
-void __real_free(void *);
-void *__real_mmap64(void *, size_t, int, int, int, off_t);
-int __real_munmap(void *, size_t);
-
-static int is_of_region(const void *memory)
-{
-    return (const char *)memory >= REGION && (const char *)memory < REGION + REGION_SIZE;
-}
-
-static void *take(size_t size, size_t alignment)
-{
-    char *taken = (char *)(((size_t)next_free + alignment - 1) & ~(alignment - 1));
-    if (size > (size_t)(REGION + REGION_SIZE - taken))
-        return NULL;
-    next_free = taken + size;
-    return taken;
-}
-
-/* A piece of the region: its size, which realloc asks for, then what python gets. Given back while the image is made
-   it waits in the list of its size; what python has then is close together, and fewer pages are touched later. */
-struct Piece {
-    size_t size;
-    struct Piece *next;
-    char memory[];
-};
-#define SIZES (1 << 16)
-static struct Piece *given_back[SIZES / 16];
-
-static struct Piece *piece_of(void *memory)
-{
-    return (struct Piece *)((char *)memory - offsetof(struct Piece, memory));
-}
-
-void *__wrap_malloc(size_t size)
-{
-    if (next_free == NULL)
-        return __real_malloc(size);
-    size = (size + 15) & ~(size_t)15;
-    struct Piece **list = size < SIZES ? &given_back[size / 16] : NULL, *piece = list == NULL ? NULL : *list;
-    if (piece != NULL) {
-        *list = piece->next;
-        return piece->memory;
-    }
-    piece = take(offsetof(struct Piece, memory) + size, 16);
-    if (piece == NULL)
-        return NULL;
-    piece->size = size;
-    return piece->memory;
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    if (next_free == NULL)
-        return __real_calloc(count, size);
-    size_t all;
-    void *memory = __builtin_mul_overflow(count, size, &all) ? NULL : __wrap_malloc(all);
-    return memory == NULL ? NULL : memset(memory, 0, all);
-}
-
-/* In a process what was in the image stays there, unused. */
-void __wrap_free(void *memory)
-{
-    if (!is_of_region(memory)) {
-        __real_free(memory);
-    } else if (next_free != NULL && piece_of(memory)->size < SIZES) {
-        struct Piece *piece = piece_of(memory), **list = &given_back[piece->size / 16];
-        piece->next = *list;
-        *list = piece;
-    }
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-    if (!is_of_region(memory))
-        return memory == NULL ? __wrap_malloc(size) : __real_realloc(memory, size);
-    size_t before = piece_of(memory)->size;
-    if (size <= before)
-        return memory;
-    void *larger = __wrap_malloc(size);
-    if (larger == NULL)
-        return NULL;
-    memcpy(larger, memory, before);
-    __wrap_free(memory);
-    return larger;
-}
-
-/* Python's arenas of small objects. */
-void *__wrap_mmap64(void *where, size_t size, int protection, int flags, int fd, off_t offset)
-{
-    if (next_free == NULL || fd != -1)
-        return __real_mmap64(where, size, protection, flags, fd, offset);
-    void *memory = take(size, PAGE);
-    return memory == NULL ? MAP_FAILED : memory;
-}
-
-int __wrap_munmap(void *memory, size_t size)
-{
-    return is_of_region(memory) ? 0 : __real_munmap(memory, size);
-}
-
-static char *page_of(const void *address)
-{
-    return (char *)((size_t)address & ~(PAGE - 1));
-}
-
-static size_t whole_pages(size_t size)
-{
-    return (size + PAGE - 1) & ~(PAGE - 1);
-}
+static PyThreadState *thread;  /* the interpreter's only one */
 
 /* ---- the module _syscall ---- */
 
@@ -232,9 +123,101 @@ static PyMethodDef functions[] = {
 };
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_syscall", NULL, 0, functions, NULL, NULL, NULL, NULL};
 
-static PyObject *make_module(void)
+static PyObject *make_syscall(void)
 {
     return PyModule_Create(&definition);
+}
+
+#ifdef WITHOUT_SHA2
+/* In the place of the one that tools/image.py has left out. */
+PyMODINIT_FUNC PyInit__sha2(void);
+PyMODINIT_FUNC PyInit__sha2(void)
+{
+    return PyErr_Format(PyExc_ImportError, "_sha2 is not part of the image");
+}
+#endif
+
+/* ---- relocations ---- */
+
+static ElfW(Addr) dynamic(ElfW(Sxword) tag)
+{
+    const ElfW(Dyn) *entry = _DYNAMIC;
+    while (entry->d_tag != DT_NULL && entry->d_tag != tag)
+        entry++;
+    return entry->d_un.d_val;
+}
+
+struct Relocations {
+    const ElfW(Rela) *first;
+    size_t count;
+};
+
+static struct Relocations relocations(void)
+{
+    const ElfW(Rela) *first = (const ElfW(Rela) *)dynamic(DT_RELA);
+    return (struct Relocations){first, dynamic(DT_RELASZ) / sizeof *first};
+}
+
+static int is_copied(const ElfW(Rela) *relocation)
+{
+    return ELF64_R_TYPE(relocation->r_info) == COPY_RELOCATION;
+}
+
+/* ---- the module _making, for contents.py ---- */
+
+static void mark_dict(PyObject *object)
+{
+    if (object != NULL) {
+        mark_piece(object);
+        mark_piece(((PyDictObject *)object)->ma_keys);
+        mark_piece(((PyDictObject *)object)->ma_values);
+    }
+}
+
+static void mark_code(PyCodeObject *code)
+{
+    PyObject *parts[] = {code->co_consts, code->co_names, code->co_exceptiontable, code->co_localsplusnames,
+                         code->co_localspluskinds, code->co_name, code->co_qualname};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        mark_piece(parts[i]);
+}
+
+static void mark_type(PyTypeObject *type)
+{
+    mark_dict(type->tp_dict);
+    mark_piece(type->tp_mro);
+    mark_piece(type->tp_bases);
+    if (PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE))
+        mark_piece(((PyHeapTypeObject *)type)->ht_cached_keys);
+}
+
+/* mark(object): it is one that commands touch, and so are those parts of it that nobody else has. */
+static PyObject *mark(PyObject *module, PyObject *object)
+{
+    (void)module;
+    mark_piece(object);
+    if (PyDict_Check(object))
+        mark_dict(object);
+    else if (PyList_Check(object))
+        mark_piece(((PyListObject *)object)->ob_item);
+    else if (PyModule_Check(object))
+        mark_dict(PyModule_GetDict(object));
+    else if (PyCode_Check(object))
+        mark_code((PyCodeObject *)object);
+    else if (PyType_Check(object))
+        mark_type((PyTypeObject *)object);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef making_functions[] = {
+    {"mark", mark, METH_O, "this object is one that commands touch"},
+    {NULL, NULL, 0, NULL},
+};
+static struct PyModuleDef making = {PyModuleDef_HEAD_INIT, "_making", NULL, 0, making_functions, NULL, NULL, NULL, NULL};
+
+static PyObject *make_making(void)
+{
+    return PyModule_Create(&making);
 }
 
 /* ---- at install time ---- */
@@ -252,19 +235,23 @@ static void check(PyStatus status)
 }
 
 /* As `python -I -S -B -X utf8 SCRIPT ARGS...` (launcher/pyrunc.c says why). */
-static void start_python(int count, char **arguments)
+static void start_python(int count, char **arguments, unsigned long seed)
 {
     PyPreConfig before;
     PyPreConfig_InitIsolatedConfig(&before);
     before.utf8_mode = 1;
+    before.allocator = PYMEM_ALLOCATOR_MALLOC; /* region.h: no arenas */
     check(Py_PreInitialize(&before));
-    PyImport_AppendInittab("_syscall", make_module);
+    PyImport_AppendInittab("_syscall", make_syscall);
+    PyImport_AppendInittab("_making", make_making);
     PyConfig config;
     PyConfig_InitIsolatedConfig(&config);
     config.site_import = 0;
     config.write_bytecode = 0;
     config.install_signal_handlers = 0;
     config.pathconfig_warnings = 0;
+    config.use_hash_seed = 1; /* of this installation, the same in both rounds */
+    config.hash_seed = seed;
     check(PyConfig_SetBytesString(&config, &config.program_name, PYTHON_EXECUTABLE));
     check(PyConfig_SetBytesArgv(&config, count, arguments));
     check(Py_InitializeFromConfig(&config));
@@ -286,6 +273,7 @@ static int run_script(const char *path)
         return 1;
     }
     Py_INCREF(resume);
+    thread = PyThreadState_Get();
     PyDict_Clear(environment);
     return 0;
 }
@@ -322,11 +310,22 @@ static int write_image(const char *path)
     full.variables = whole_pages(size);
     full.variables_size = (size_t)(_end - page_of(__data_start));
     full.region = full.variables + whole_pages(full.variables_size);
-    full.region_size = whole_pages((size_t)(next_free - REGION));
-    next_free = NULL; /* so that the copy knows that it is one */
+    full.region_size = close_region();
+    _PyMem_SetupAllocators(PYMEM_ALLOCATOR_PYMALLOC);
     return put(fd, program, size, 0) || put(fd, page_of(__data_start), full.variables_size, (off_t)full.variables) ||
            put(fd, REGION, full.region_size, (off_t)full.region) ||
            put(fd, &full, sizeof full, place - program);
+}
+
+/* A variable that the dynamic linker has put an address into, other than one of this program, would have that of this
+   process in all others. There are some if python was compiled as what shared libraries are made of (-fPIC). */
+static int has_addresses_of_libraries(void)
+{
+    struct Relocations all = relocations();
+    for (const ElfW(Rela) *each = all.first; each < all.first + all.count; each++)
+        if (!is_copied(each) && (char *)each->r_offset >= __data_start && (char *)each->r_offset < _end)
+            return 1;
+    return 0;
 }
 
 static int make(int count, char **arguments)
@@ -335,11 +334,24 @@ static int make(int count, char **arguments)
         fputs("usage: image SCRIPT OUT ARGS...\n", stderr);
         return 2;
     }
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE;
-    if (__real_mmap64(REGION, REGION_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0) != REGION)
+    if (has_addresses_of_libraries()) {
+        fputs("image: variables of this python hold addresses of shared libraries\n", stderr);
+        return 1;
+    }
+    uint32_t seed;
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed || open_region() != 0)
         return failed("cannot have the region");
-    next_free = REGION;
-    start_python(count, arguments);
+    pid_t first_round = fork();
+    if (first_round == 0) {
+        start_python(count, arguments, seed | 1);
+        _exit(run_script(arguments[1]));
+    }
+    int status;
+    if (first_round < 0 || waitpid(first_round, &status, 0) != first_round || begin_second_round() != 0)
+        return failed("cannot make the image twice");
+    if (status != 0)
+        return 1;
+    start_python(count, arguments, seed | 1);
     return run_script(arguments[1]) || write_image(arguments[2]);
 }
 
@@ -351,26 +363,18 @@ __attribute__((noreturn)) static void die(const char *what)
     _exit(1);
 }
 
-static ElfW(Addr) dynamic(ElfW(Sxword) tag)
-{
-    const ElfW(Dyn) *entry = _DYNAMIC;
-    while (entry->d_tag != DT_NULL && entry->d_tag != tag)
-        entry++;
-    return entry->d_un.d_val;
-}
-
 /* The C library's variables that live in the program (environ, stdout) have their values of this process already:
    copies them out, or back in. */
 static void copy_relocated(char *copies, int out)
 {
-    const ElfW(Rela) *relocation = (const ElfW(Rela) *)dynamic(DT_RELA);
     const ElfW(Sym) *symbols = (const ElfW(Sym) *)dynamic(DT_SYMTAB);
-    size_t count = dynamic(DT_RELASZ) / sizeof *relocation, used = 0;
-    for (; count-- > 0; relocation++) {
-        if (ELF64_R_TYPE(relocation->r_info) != COPY_RELOCATION)
+    struct Relocations all = relocations();
+    size_t used = 0;
+    for (const ElfW(Rela) *each = all.first; each < all.first + all.count; each++) {
+        if (!is_copied(each))
             continue;
-        size_t size = symbols[ELF64_R_SYM(relocation->r_info)].st_size;
-        char *variable = (char *)relocation->r_offset;
+        size_t size = symbols[ELF64_R_SYM(each->r_info)].st_size;
+        char *variable = (char *)each->r_offset;
         if (used + size > COPIED)
             die("too many variables of the C library");
         memcpy(out ? copies + used : variable, out ? variable : copies + used, size);
@@ -384,7 +388,9 @@ static void read_into(char *memory, size_t size, int fd, size_t place)
         die("cannot read it");
 }
 
-/* Whole pages are mapped; the first and the last may belong to somebody else as well. */
+/* What a constructor of the program has set before main, as that of python's mimalloc does since 3.13, is what the same
+   constructor had set when the image was made, and python uses mimalloc only where it has no global lock.
+   Whole pages are mapped; the first and the last may belong to somebody else as well. */
 static void load_variables(int fd, size_t place)
 {
     char *from = __data_start, *end = _end;
@@ -397,16 +403,31 @@ static void load_variables(int fd, size_t place)
     read_into(last, (size_t)(end - last), fd, place + (size_t)(last - from));
 }
 
-/* What the interpreter knows of the thread that it runs in: its id, and the C library's key to its state. */
+/* A key that the C library gave to another process means nothing in this one. */
+static void adopt_key(Py_tss_t *key, void *value)
+{
+    if (!PyThread_tss_is_created(key))
+        return;
+    *key = (Py_tss_t)Py_tss_NEEDS_INIT;
+    if (PyThread_tss_create(key) != 0 || PyThread_tss_set(key, value) != 0)
+        die("cannot adopt the thread");
+}
+
+/* What the interpreter knows of the thread that it runs in: its id, and the C library's keys to what is its own. */
 static void adopt_thread(void)
 {
-    PyThreadState *state = _PyRuntimeState_GetThreadState(&_PyRuntime);
-    Py_tss_t *key = &_PyRuntime.gilstate.autoTSSkey;
-    _PyRuntime.main_thread = state->thread_id = PyThread_get_thread_ident();
-    state->native_thread_id = PyThread_get_thread_native_id();
-    *key = (Py_tss_t)Py_tss_NEEDS_INIT;
-    if (PyThread_tss_create(key) != 0 || PyThread_tss_set(key, state) != 0)
-        die("cannot adopt the thread");
+    _PyRuntime.main_thread = thread->thread_id = PyThread_get_thread_ident();
+    thread->native_thread_id = PyThread_get_thread_native_id();
+#if PY_VERSION_HEX < 0x030C0000
+    adopt_key(&_PyRuntime.gilstate.autoTSSkey, thread);
+#else
+    /* The thread's state is also in a variable of the thread, which is nobody's but the thread's to set; before,
+       _PyRuntime had it. Two keys more are made when python starts: before, when there was a use for them. */
+    _Py_tss_tstate = thread;
+    adopt_key(&_PyRuntime.autoTSSkey, thread);
+    adopt_key(&_PyRuntime.trashTSSkey, NULL);
+    adopt_key(&_PyRuntime.tracemalloc.reentrant_key, NULL);
+#endif
 }
 
 /* As posix does when it is imported: bytes to bytes, and of two variables of one name the first. */

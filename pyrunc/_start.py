@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 # the modules of ours that it imports as soon as it runs)
 MODULES: dict[str, tuple[int, int, bool, tuple[str, ...]]] = {}
 
-
-# The packages among them, once they are loaded into an image (launcher/contents.py).
-PACKAGES: list[ModuleType] = []
-
 # Where the standard library is, for a python that the launcher gave a home of our own (tools/freeze.py, write_home).
 STDLIB: tuple[str, ...] = ()
 
@@ -108,6 +104,54 @@ def run() -> NoReturn:
     leave(main(sys.argv[1:]))
 
 
+class Later:
+    """Finder of those modules of ours that are not in the image: their packages think they are where it was made."""
+
+    site = ""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
+        """Return where a module is, below the directory `site`, or None if it is not one of ours."""
+        package = name.rpartition(".")[0]
+        if package.partition(".")[0] != "pyrunc":
+            return None
+        from _frozen_importlib_external import PathFinder
+
+        return PathFinder.find_spec(name, [self.site + package.replace(".", "/")])
+
+
+LATER = Later()
+
+
+class Output:
+    """A standard stream, of which pyrunc wants write and flush only. python's own has three layers to set up.
+
+    Raises OSError from flush, which stderr does at the end of each line.
+    """
+
+    encoding, errors = "utf-8", "surrogateescape"
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.held: list[str] = []
+
+    def write(self, text: str) -> int:
+        """Take text, to be written at the next flush."""
+        self.held.append(text)
+        if self.fd == 2 and "\n" in text:
+            self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is held. A lone surrogate was a byte of an argument or a file name; others are shown escaped."""
+        text, self.held = "".join(self.held), []
+        try:
+            data = text.encode(self.encoding, self.errors)
+        except UnicodeEncodeError:
+            data = text.encode(self.encoding, "backslashreplace")
+        while data:
+            data = data[posix.write(self.fd, data) :]
+
+
 def resume(arguments: list[str]) -> NoReturn:
     """Run a command in the image (launcher/image.c), where all modules are loaded since it was made.
 
@@ -115,7 +159,6 @@ def resume(arguments: list[str]) -> NoReturn:
     behind that, in the place of what other interpreters keep in sys._xoptions. What belongs to a process and not to an
     installation is made anew: where modules come from, the standard streams, what CPython does to signals.
     """
-    import _io
     import _signal
 
     from pyrunc.cli import main
@@ -123,17 +166,16 @@ def resume(arguments: list[str]) -> NoReturn:
     path, _, mark = arguments[0].partition("?")
     if mark:
         sys._xoptions["pyrunc_sealed"] = True
-    site = path.removesuffix("pyrunc/image")
+    LATER.site = path.removesuffix("pyrunc/image")
     sys.argv = ["pyrunc", *arguments[1:]]
-    sys.path[:] = [*STDLIB, site]
-    for package in PACKAGES:
-        package.__path__ = [site + package.__name__.replace(".", "/")]
+    sys.path[:] = [*STDLIB, LATER.site]
+    sys.modules["pyrunc"].__path__ = [f"{LATER.site}pyrunc"]
     _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
     _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
-    sys.stdin = _io.open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
-    sys.stdout = _io.open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
-    sys.stderr = _io.open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stdin = None
+    sys.stdout = Output(1)
+    sys.stderr = Output(2)
     leave(main(sys.argv[1:]))
 
 

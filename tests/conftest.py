@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import lanes
+from tools.image import obstacle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,9 +189,8 @@ def _can_compile() -> bool:
 
 
 def _can_make_image() -> bool:
-    """launcher/image.c knows CPython 3.11 and links its archive, which comes with the headers."""
-    archive = Path(sysconfig.get_config_var("LIBPL") or "", sysconfig.get_config_var("LIBRARY") or "")
-    return sys.version_info[:2] == (3, 11) and archive.is_file() and _can_compile()
+    """A python that launcher/image.c knows, with its archive, which comes with the headers."""
+    return not obstacle() and _can_compile()
 
 
 def _has_seccomp() -> bool:

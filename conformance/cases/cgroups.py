@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from conformance import host
-from conformance.case import Failure, case, check, equal
+from conformance.case import Failure, NotApplicable, case, check, equal
 
 if TYPE_CHECKING:
     from conformance.box import Box
@@ -71,7 +71,8 @@ def _controllers(mount: str, of_line: str) -> list[str]:
         return of_line.split(",") if Path(mount).name in (of_line, *of_line.split(",")) else []
     file = Path(mount, "cgroup.controllers")
     known = file.read_text().split() if file.exists() else []
-    return [*known, "devices", "freezer"] if "memory" in known else known
+    on_v1 = {"io": ["blkio"], "memory": ["devices", "freezer"]}
+    return [*known, *(name for controller in known for name in on_v1.get(controller, ()))]
 
 
 def running_in(box: Box, controller: str) -> Path:
@@ -236,6 +237,66 @@ def unified_of_a_missing_controller_is_an_error(box: Box) -> None:
 def what_v2_cannot_is_an_error(box: Box) -> None:
     """On cgroup v2 a v1 setting that has no equivalent is an error."""
     box.resources(memory={"swappiness": 10}).create().failed()
+
+
+DELEGATE = Path("/sys/kernel/cgroup/delegate")
+OWNER = 100000
+
+
+def delegable(box: Box, *options: str) -> Box:
+    """Ask for what a cgroup is given away for: its own users and cgroups, and a writable mount of them."""
+    box.in_user_namespace(OWNER).with_namespace("cgroup")
+    (box.rootfs / "sys/fs/cgroup").mkdir(parents=True)
+    return box.mount("/sys/fs/cgroup", type="cgroup", source="cgroup", options=["nosuid", "noexec", "nodev", *options])
+
+
+def given_away(folder: Path) -> set[str]:
+    """Names in a cgroup, "." for itself, that are not root's any more."""
+    return {name for name in (".", *os.listdir(folder)) if (folder / name).stat().st_uid != 0}
+
+
+@case(96, level="SHOULD", needs=("cgroup1-memory", "cgroup-namespaces", "user-namespaces"))
+def ownership_stays_on_v1(box: Box) -> None:
+    """A cgroup of version 1 is not given to the container's user."""
+    equal(given_away(running_in(delegable(box), "memory")), set(), "what is not root's any more")
+
+
+@case(96, level="SHOULD", needs=("unified", "user-namespaces"))
+def ownership_stays_without_a_use(box: Box) -> None:
+    """A cgroup is not given away without a new cgroup namespace, nor if it is mounted read-only."""
+    equal(given_away(running_in(delegable(box, "ro"), "memory")), set(), "given away with a read-only mount")
+    other = box.sibling()
+    delegable(other).without_namespace("cgroup")
+    equal(given_away(running_in(other, "memory")), set(), "given away without a cgroup namespace")
+
+
+@case(96, level="MAY", needs=("unified", "user-namespaces"))
+def ownership_is_of_listed_files(box: Box) -> None:
+    """The container's user owns its cgroup, and in it the files that the kernel lists for that, no others."""
+    folder = running_in(delegable(box), "memory")
+    if not given_away(folder):
+        raise NotApplicable("it does not give cgroups away")
+    equal(given_away(folder), {".", *DELEGATE.read_text().split()} & {".", *os.listdir(folder)}, "what is given away")
+
+
+@case(97, needs=("unified", "user-namespaces"))
+def listed_files_may_be_missing(box: Box) -> None:
+    """Files that the kernel lists for it but that the cgroup lacks are no failure; without a list three are known."""
+    (box.bundle / "delegate").mkdir()
+    (box.bundle / "delegate/delegate").write_text("cgroup.procs\nno.such.file\n")
+    (box.bundle / "nothing").mkdir()
+    host.own_mounts()
+    usual = {"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
+    for stand_in, wanted in (("delegate", {"cgroup.procs"}), ("nothing", usual)):
+        host.cover(box.bundle / stand_in, DELEGATE.parent)
+        try:
+            other = box.sibling()
+            given = given_away(running_in(delegable(other), "memory"))
+        finally:
+            host.uncover(DELEGATE.parent)
+        if not given:
+            raise NotApplicable("it does not give cgroups away")
+        equal(given, {".", *wanted}, f"given away with {stand_in}")
 
 
 @case(80, needs="cgroup-namespaces")

@@ -83,14 +83,14 @@ def log_in_json(box: Box) -> None:
     check(errors[-1].get("msg") and errors[-1].get("time"), f"the last one is {errors[-1]}")
 
 
-@case(50, level="BEYOND")
-def console_socket(box: Box) -> None:
-    """With --console-socket the master of the container's terminal is sent there, and 0, 1 and 2 are the terminal."""
+def report_on_terminal(box: Box) -> dict[str, Any]:
+    """Run the probe on a terminal, whose other side comes over a console socket; return what it says of that."""
     path = box.folder / "console.sock"
+    path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(path))
         server.listen(1)
-        box.process(terminal=True, args=["/bin/probe", "report"], consoleSize={"height": 11, "width": 33})
+        box.process(terminal=True, args=["/bin/probe", "report"])
         box.create("--console-socket", str(path)).succeeded()
         connection, _ = server.accept()
         with connection:
@@ -101,10 +101,7 @@ def console_socket(box: Box) -> None:
         check(fds, "no descriptor came")
         box.start().succeeded()
         terminal = _read(fds[0])
-    report = box.answers(terminal)[0]["terminal"]
-    equal(report["isatty"], [1, 1, 1], "terminals on 0, 1 and 2")
-    equal((report["rows"], report["columns"]), (11, 33), "the size")
-    equal((report["controlling"], report["console"]), (True, True), "controlling, and the same as /dev/console")
+    return dict(box.answers(terminal)[0]["terminal"])
 
 
 def _read(fd: int) -> str:
@@ -116,6 +113,14 @@ def _read(fd: int) -> str:
         pass
     os.close(fd)
     return text.decode()
+
+
+@case(50, level="BEYOND")
+def console_socket(box: Box) -> None:
+    """With --console-socket the master of the container's terminal is sent there, and 0, 1 and 2 are the terminal."""
+    report = report_on_terminal(box)
+    equal(report["isatty"], [1, 1, 1], "terminals on 0, 1 and 2")
+    equal((report["controlling"], report["console"]), (True, True), "controlling, and the same as /dev/console")
 
 
 @case(50, level="BEYOND")

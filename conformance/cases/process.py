@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from conformance.case import case, check, equal
+from conformance.cases.engines import report_on_terminal
 
 if TYPE_CHECKING:
     from conformance.box import Box
@@ -181,6 +182,17 @@ def unknown_capability_is_a_warning(box: Box) -> None:
     check(box.report(), "the program said nothing")
 
 
+@case(57)
+def unknown_capability_is_logged(box: Box) -> None:
+    """A capability that does not exist is a warning that names it, in the log or on stderr."""
+    log = box.bundle / "log"
+    box.config["process"]["capabilities"]["bounding"].append("CAP_NOTHING")
+    box.process(args=["/bin/probe", "exit", "0"]).save()
+    result = box.call("--log", str(log), "run", "--bundle", str(box.bundle), box.id).succeeded()
+    said = result.stderr + (log.read_text() if log.exists() else "")
+    check("CAP_NOTHING" in said, f"it says {said!r}")
+
+
 @case(58)
 def without_capabilities_none(box: Box) -> None:
     """Empty sets leave the program without any capability."""
@@ -250,6 +262,36 @@ def console_size_without_terminal(box: Box) -> None:
     """ConsoleSize is ignored without a terminal."""
     box.process(terminal=False, consoleSize={"height": 10, "width": 20})
     equal(box.report()["terminal"]["isatty"], [0, 0, 0], "terminals on 0, 1 and 2")
+
+
+@case(49, 50)
+def console_size(box: Box) -> None:
+    """ConsoleSize is the size of the program's terminal."""
+    for height, width in ((11, 33), (200, 1)):
+        report = report_on_terminal(box.process(consoleSize={"height": height, "width": width}))
+        equal((report["rows"], report["columns"]), (height, width), "height and width")
+        box.delete("--force").succeeded()
+
+
+@case(63, level="SHOULD", needs="two-processors", justified="config.md, execCPUAffinity, since 1.2.1: newer than both")
+def exec_cpu_affinity(box: Box) -> None:
+    """ExecCPUAffinity.final is the affinity of what exec starts, and not of the container's own program."""
+    all_of_them = sorted(os.sched_getaffinity(0))
+    only = all_of_them[-1]
+    pid = box.process(execCPUAffinity={"final": str(only)}).running().state()["pid"]
+    equal(sorted(os.sched_getaffinity(pid)), all_of_them, "the processors of the container's program")
+    (report,) = box.answers(box.call("exec", box.id, "/bin/probe", "report").succeeded().stdout)
+    equal(report["scheduling"]["affinity"], [only], "the processors of what exec started")
+
+
+@case(63, level="SHOULD", needs="two-processors", justified="config.md, execCPUAffinity: lists of processors")
+def wrong_exec_cpu_affinity_is_an_error(box: Box) -> None:
+    """An execCPUAffinity that is no list of processors is an error, at create or at exec."""
+    for wrong in ({"final": "all"}, {"initial": "0-"}):
+        if box.process(execCPUAffinity=wrong, args=["/bin/probe", "wait"]).create().status == 0:
+            box.start().succeeded()
+            box.call("exec", box.id, "/bin/probe", "exit", "0").failed()
+            box.delete("--force").succeeded()
 
 
 @case(29)

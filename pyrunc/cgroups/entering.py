@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _ROOM = 16 << 20
 # The process that joins namespaces, and the program's own.
 _PROCESSES = 2
+# A program that starts as many has long outlived the process that joined namespaces for it.
+_FEW = 64
 _OPEN_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 
 
@@ -24,12 +26,13 @@ class Entrance(Record):
 
     `tasks` are v1 directories that a process enters by itself, `unified` the v2 directory that it is born into
     ("" for none). `late` have no room for an interpreter, or are not ours to enter: the program's process is moved
-    there by its pid.
+    there by its pid. With `few_pids` a pids limit is so near that a program would notice a process of ours.
     """
 
     tasks: tuple[str, ...]
     unified: str
     late: tuple[str, ...]
+    few_pids: bool = False
 
 
 def entrance(leaves: tuple[str, ...], below: dict[str, str], layout: CgroupLayout) -> Entrance:
@@ -44,16 +47,19 @@ def entrance(leaves: tuple[str, ...], below: dict[str, str], layout: CgroupLayou
         if controller not in known:
             raise UsageError(f"--cgroup: the container has no cgroup of the controller {controller!r}")
     tasks, unified, late = [], "", []
+    few = False
     for leaf, hierarchy in hierarchies.items():
         wanted = next((below[each] for each in (*hierarchy.controllers, "") if each in below), "")
         path = _below(leaf, wanted)
-        if _is_tight(path, hierarchy) or not _may_enter(path, hierarchy):
+        left = _pids_left(path, hierarchy)
+        few = few or left < _FEW
+        if left < _PROCESSES or _is_small(path, hierarchy) or not _may_enter(path, hierarchy):
             late.append(path)
         elif hierarchy.version == 1:
             tasks.append(path)
         else:
             unified = path
-    return Entrance(tuple(tasks), unified, tuple(late))
+    return Entrance(tuple(tasks), unified, tuple(late), few)
 
 
 def _hierarchy_of(leaf: str, layout: CgroupLayout) -> Hierarchy:
@@ -79,14 +85,18 @@ def _below(leaf: str, path: str) -> str:
     return whole
 
 
-def _is_tight(path: str, hierarchy: Hierarchy) -> bool:
-    """Tell whether a directory's limits may stop the interpreter that would execute the program."""
-    if "memory" in hierarchy.controllers:
-        memory = _limit(f"{path}/{'memory.limit_in_bytes' if hierarchy.version == 1 else 'memory.max'}")
-        if memory is not None and memory < _ROOM:
-            return True
-    pids = _limit(f"{path}/pids.max") if "pids" in hierarchy.controllers else None
-    return pids is not None and pids - (_limit(f"{path}/pids.current") or 0) < _PROCESSES
+def _is_small(path: str, hierarchy: Hierarchy) -> bool:
+    """Tell whether a directory's memory limit may stop the interpreter that would execute the program."""
+    if "memory" not in hierarchy.controllers:
+        return False
+    memory = _limit(f"{path}/{'memory.limit_in_bytes' if hierarchy.version == 1 else 'memory.max'}")
+    return memory is not None and memory < _ROOM
+
+
+def _pids_left(path: str, hierarchy: Hierarchy) -> float:
+    """Return how many processes a directory has room for."""
+    most = _limit(f"{path}/pids.max") if "pids" in hierarchy.controllers else None
+    return float("inf") if most is None else most - (_limit(f"{path}/pids.current") or 0)
 
 
 def _may_enter(path: str, hierarchy: Hierarchy) -> bool:

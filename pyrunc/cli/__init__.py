@@ -5,7 +5,6 @@ from __future__ import annotations
 import posix
 import sys
 
-from pyrunc import __version__
 from pyrunc.cli.arguments import parse, parse_command
 from pyrunc.cli.log import Log, open_log
 from pyrunc.cli.table import GLOBAL_FLAGS, find
@@ -43,7 +42,9 @@ def main(words: list[str]) -> int:
         )
         _check_rootless(options)
         if options.switch("version"):
-            return _print(f"pyrunc version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\n")
+            from pyrunc.cli.version import version
+
+            return _print(version())
         if not rest or options.switch("help"):
             return _help()
         if rest[0] == "help":

@@ -62,7 +62,7 @@ def checkpoint(entry: Entry, wanted: Checkpoint, warn: Callable[[str], None]) ->
     with Images(wanted.options, "dump.log", make=True) as images:
         _check_parent(wanted, images)
         keep = (images.directory, images.work, *((wanted.status_fd,) if wanted.status_fd >= 0 else ()))
-        criu = Criu(Launch(images.log, terminal=wanted.options.shell_job, keep=keep))
+        criu = Criu(Launch(images.log, terminal=wanted.options.shell_job, keep=keep, program=wanted.options.criu))
         try:
             _check_criu(criu, wanted)
             if wanted.pre_dump:

@@ -138,10 +138,10 @@ def _is_ours(fd: int) -> bool:
 def open_root(plan: Plan, facts: Facts) -> int:
     """Open the root as a detached mount where the ids inside may not reach it by its path; else -1.
 
-    A new user namespace's root is somebody else on the host, to whom directories on the way may be closed. As an
+    A user namespace's root is somebody else on the host, to whom directories on the way may be closed. As an
     ordinary user we have no more rights than it, and no right to copy mounts.
     """
-    if plan.id_maps is None or facts.euid != 0 or plan.rootfs.entry == "chroot":
+    if not _is_closed(plan, facts):
         return -1
     try:
         return mounts.open_tree(plan.rootfs.path, recursive=True)
@@ -149,13 +149,19 @@ def open_root(plan: Plan, facts: Facts) -> int:
         raise StepError(f".root.path: cannot open the root {plan.rootfs.path}: {reason(err)}") from err
 
 
+def _is_closed(plan: Plan, facts: Facts) -> bool:
+    """Tell whether the inside may be somebody to whom directories on the host are closed."""
+    foreign = plan.id_maps is not None or any(step.kind == "user" for step in plan.namespaces.join)
+    return foreign and facts.euid == 0 and plan.rootfs.entry != "chroot"
+
+
 def open_trees(plan: Plan, facts: Facts, joins: dict[str, int]) -> dict[str, int]:
     """Open those sources of bind mounts that the inside cannot: step -> detached mount.
 
-    That is all of them with a new user namespace, and what is to be idmapped: that takes the privileges over the
+    That is all of them with a user namespace, and what is to be idmapped: that takes the privileges over the
     filesystem which a container does not have (mount_setattr(2), "ID-mapped mounts").
     """
-    closed = plan.id_maps is not None and facts.euid == 0 and plan.rootfs.entry != "chroot"
+    closed = _is_closed(plan, facts)
     trees: dict[str, int] = {}
     for step in plan.before_pivot:
         if isinstance(step, MountFs) and step.idmap is not None:

@@ -105,7 +105,8 @@ class Launch(Record):
     `rootfs` is bound at `root` in a mount namespace of its own, so that nothing of that is ever seen on the host.
     The container's root is a copy of that mount: with `readonly`, which criu does not bring back, it is so from here.
     `keep` are descriptors that it inherits, of which `directories` are opened anew in that mount namespace. `keyring`
-    is the name of a session keyring, which the container then has from it: else that would be the caller's.
+    is the name of a session keyring, which the container then has from it: else that would be the caller's. `program`
+    is its path; without one it is looked for.
     """
 
     log: str
@@ -118,6 +119,7 @@ class Launch(Record):
     keep: tuple[int, ...] = ()
     directories: tuple[int, ...] = ()
     keyring: str = ""
+    program: str = ""
 
 
 def find_criu() -> str:
@@ -135,7 +137,7 @@ class Criu:
 
     def __init__(self, launch: Launch) -> None:
         """Start it. Raises StepError."""
-        program = find_criu()
+        program = launch.program or find_criu()
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
         self._log = launch.log
         self._socket = ours

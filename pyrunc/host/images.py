@@ -29,7 +29,7 @@ _LOG_EVERYTHING = 4
 
 
 class Options(Record):
-    """What checkpoint and restore have in common; the paths are absolute, and `work_path` may be empty.
+    """What checkpoint and restore have in common; the paths are absolute, and `work_path` and `criu` may be empty.
 
     `cgroups_mode` is a key of criu.CGROUP_MODES, `network_lock` of criu.NETWORK_LOCKS, or empty.
     """
@@ -45,6 +45,7 @@ class Options(Record):
     link_remap: bool = False
     cgroups_mode: str = ""
     network_lock: str = ""
+    criu: str = ""
 
 
 class Images:

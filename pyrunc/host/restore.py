@@ -167,6 +167,7 @@ def _restore(
         keep=(*(fd for _, fd in handed), images.directory, images.work),
         directories=(images.directory, images.work),
         keyring=f"_ses.{plan.id}" if plan.session_keyring else "",
+        program=wanted.options.criu,
     )
     criu = _start(launch, restoring, roomy)
     try:

@@ -83,7 +83,7 @@ def _answer(address: str) -> str:
 
 
 def _name(caller: Caller) -> str:
-    from _sha256 import sha256
+    from _blake2 import blake2b  # hashlib would load OpenSSL, and _sha256 has another name since 3.12
 
     group = caller.id
     try:
@@ -96,7 +96,7 @@ def _name(caller: Caller) -> str:
         group = next((annotations[name] for name in _GROUPS if annotations.get(name)), group)
     except (OSError, ValueError, AttributeError) as err:
         raise StateError(f"cannot read config.json of the bundle: {err}") from err
-    digest: str = sha256(f"pyrunc/{caller.address}/{caller.namespace}/{group}".encode()).hexdigest()
+    digest: str = blake2b(f"pyrunc/{caller.address}/{caller.namespace}/{group}".encode(), digest_size=32).hexdigest()
     return digest
 
 

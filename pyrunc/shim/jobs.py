@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyrunc.shim.log import Log
-    from pyrunc.shim.protos.options import CheckpointOptions
     from pyrunc.shim.task import Container, Process
 
 NOTE = "pyrunc.json"
@@ -66,8 +65,9 @@ class Jobs:
         if container.checkpoint:
             order = self._order(container)
             work = container.options.criu_work_path or f"{container.bundle}/work"
+            images = Images(container.checkpoint, work, criu=container.options.criu_path)
             _enter(container.bundle)
-            return _made(restore(Restore(order, Images(container.checkpoint, work)), self._say, self._warn))
+            return _made(restore(Restore(order, images), self._say, self._warn))
         with open_entry(container.root, container.id) as entry:
             start(entry, self._warn)
         return Result()
@@ -105,19 +105,10 @@ class Jobs:
             update(entry, parse_resources(resources, "resources"))
         return Result()
 
-    def checkpoint(self, container: Container, path: str, options: CheckpointOptions) -> Result:
-        """Save it; unless options.exit says so it goes on."""
-        images = Images(
-            path,
-            options.work_path or container.options.criu_work_path,
-            tcp_established=options.open_tcp,
-            ext_unix_sk=options.external_unix_sockets,
-            shell_job=options.terminal,
-            file_locks=options.file_locks,
-            cgroups_mode=options.cgroups_mode,
-        )
+    def checkpoint(self, container: Container, images: Images, leave_running: bool) -> Result:
+        """Save it, and remove it unless it is left running."""
         with open_entry(container.root, container.id) as entry:
-            checkpoint(entry, Checkpoint(images, leave_running=not options.exit), self._warn)
+            checkpoint(entry, Checkpoint(images, leave_running=leave_running), self._warn)
         return Result()
 
     def kill_all(self, container: Container, signal: int) -> Result:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import posix
 
+from pyrunc.host.criu import CGROUP_MODES
+from pyrunc.host.images import Options as Images
 from pyrunc.shim.codec import decode
 from pyrunc.shim.protos.options import CreateOptions, Options, RuntimeOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrunc.shim.protos.options import CheckpointOptions
     from pyrunc.shim.protos.types import Any
 
 _ENOUGH = 1 << 20
@@ -54,3 +57,28 @@ def _of_document(options: RuntimeOptions) -> Options:
                 raise ValueError(f"option {field}: {value!r} is of the wrong type")
             found = found.but(**{field: value})
     return found
+
+
+def images_of(path: str, asked: CheckpointOptions, options: Options) -> Images:
+    """Return what is asked of criu for a checkpoint in `path`, or where options say. Raises ValueError."""
+    path = path or asked.image_path or options.criu_image_path
+    work = asked.work_path or options.criu_work_path
+    if not path:
+        raise ValueError("no path is given, and CriuImagePath is not among the options")
+    for name in (path, work):
+        if name and not name.startswith("/"):
+            raise ValueError(f"{name} is not an absolute path")
+    if any(each != "network" for each in asked.empty_namespaces):
+        raise ValueError("only network can be among empty_namespaces")
+    if asked.cgroups_mode not in ("", *CGROUP_MODES):
+        raise ValueError(f"cgroups_mode {asked.cgroups_mode!r} is none of {', '.join(CGROUP_MODES)}")
+    return Images(
+        path,
+        work,
+        tcp_established=asked.open_tcp,
+        ext_unix_sk=asked.external_unix_sockets,
+        shell_job=asked.terminal,
+        file_locks=asked.file_locks,
+        cgroups_mode=asked.cgroups_mode,
+        criu=options.criu_path,
+    )

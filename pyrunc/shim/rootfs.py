@@ -7,7 +7,7 @@ import posix
 
 from pyrunc.errors import StateError, reason
 from pyrunc.kernel.flags import MNT_DETACH
-from pyrunc.kernel.mounts import mount, umount
+from pyrunc.kernel.mounts import mount, new_filesystem, open_tree, umount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,23 +54,44 @@ def mount_all(mounts: tuple[Mount, ...], rootfs: str) -> None:
 
 
 def _mount(wanted: Mount, target: str) -> None:
-    flags, data = 0, []
+    flags, data, mapped = 0, [], False
     for option in wanted.options:
         if option in _FLAGS:
             flags |= _FLAGS[option]
         elif option.startswith(("uidmap=", "gidmap=")):
-            raise OSError(errno.ENOTSUP, "a mount with mapped ids is not supported")
+            mapped = True
         elif option not in _WITHOUT_EFFECT:
             data.append(option)
-    if flags & _MS_BIND:
+    if mapped:
+        _mount_mapped(wanted, target, flags, data)
+    elif flags & _MS_BIND:
         mount(wanted.source, target, "", flags & (_MS_BIND | _MS_REC))
-        if flags & ~(_MS_BIND | _MS_REC):
-            mount("", target, "", (flags & ~_MS_REC) | _MS_REMOUNT)
+        _restrict(target, flags)
+    else:
+        text = ",".join(data)
+        mount(wanted.source, target, wanted.type, flags, text if len(text) < _PAGE else _shortened(data))
+
+
+def _mount_mapped(wanted: Mount, target: str, flags: int, data: list[str]) -> None:
+    from pyrunc.shim import mapped
+
+    maps = mapped.maps_of(wanted.options)
+    if wanted.type == "overlay":
+        mapped.mount_overlay(target, flags, data, maps)
         return
-    text = ",".join(data)
-    if len(text) >= _PAGE:
-        text = _shortened(data)
-    mount(wanted.source, target, wanted.type, flags, text)
+    recursive = bool(flags & _MS_REC)
+    if flags & _MS_BIND:
+        tree = open_tree(wanted.source, recursive=recursive)
+    else:
+        tree = new_filesystem(wanted.type, wanted.source, tuple(data), 0)
+    mapped.mount_other(tree, target, recursive, maps)
+    _restrict(target, flags)
+
+
+def _restrict(target: str, flags: int) -> None:
+    """Give a bind mount flags of its own, which the call that makes it does not take."""
+    if flags & ~(_MS_BIND | _MS_REC):
+        mount("", target, "", (flags & ~_MS_REC) | _MS_BIND | _MS_REMOUNT)
 
 
 def _shortened(data: list[str]) -> str:

@@ -6,17 +6,18 @@ import posix
 import time
 
 from pyrunc.cgroups.oom import watch_oom
-from pyrunc.errors import PyruncError, StatusError
+from pyrunc.errors import PyruncError, StatusError, reason
 from pyrunc.host.kill import kill
 from pyrunc.kernel.processes import exit_status
 from pyrunc.shim import ttrpc
 from pyrunc.shim.calls import Refusal, refuse
 from pyrunc.shim.codec import decode, encode
-from pyrunc.shim.options import options_of
+from pyrunc.shim.options import images_of, options_of
 from pyrunc.shim.protos import events, task
 from pyrunc.shim.protos.options import CheckpointOptions
 from pyrunc.shim.stdio import Places, Stdio
 from pyrunc.shim.task import Container, Exit, Process
+from pyrunc.shim.turns import Turns
 from pyrunc.state.store import open_entry
 
 TYPE_CHECKING = False
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 ROOT = "/run/containerd/pyrunc"
 """Where the state of containers is, one directory for each of containerd's namespaces, unless an option says where."""
 _NOT_STARTED = 255
+_EXECS_AT_ONCE = 32
+"""How many programs are being started at a time: each takes a fork of ours until it runs."""
 
 
 class Service:
@@ -55,6 +58,7 @@ class Service:
         self._publisher = publisher
         self._tasks = tasks
         self._shutdown = shutdown
+        self._turns = Turns(_EXECS_AT_ONCE)
 
     def methods(self) -> Methods:
         """Return the methods that change something, each with its request."""
@@ -78,6 +82,10 @@ class Service:
         if request.id in self._tasks.containers:
             raise Refusal(ttrpc.ALREADY_EXISTS, f"task {request.id} already exists")
         options = options_of(request.options)
+        if options.shim_cgroup:
+            from pyrunc.shim import place
+
+            place.enter(options.shim_cgroup)
         places = Places(request.stdin, request.stdout, request.stderr, request.terminal)
         init = Process("", Stdio(self._loop, places, (options.io_uid, options.io_gid)))
         root = f"{(options.root or ROOT).rstrip('/')}/{self._tasks.namespace}"
@@ -141,11 +149,35 @@ class Service:
             self._settle(container, process)
 
         if is_init:
-            job = lambda: self._jobs.start(container)  # noqa: E731 - one of two
+            streams = process.stdio.streams() if container.checkpoint else ()
+            self._workers.run(lambda: self._jobs.start(container), done, failed, streams)
         else:
-            job = lambda: self._jobs.exec(container, process)  # noqa: E731
-        streams = process.stdio.streams() if not is_init or container.checkpoint else ()
-        self._workers.run(job, done, failed, streams)
+            self._turns.take(lambda: self._exec(call, container, process, done, failed))
+
+    def _exec(
+        self,
+        call: Call,
+        container: Container,
+        process: Process,
+        done: Callable[[Result], None],
+        failed: Callable[[PyruncError], None],
+    ) -> None:
+        """Run a program when its turn has come; its container may be gone by then, or whoever has asked for it."""
+
+        def end(act: Callable[[Any], None], value: Result | PyruncError) -> None:
+            self._turns.give()
+            act(value)
+
+        if self._tasks.containers.get(container.id) is not container or call.answered:
+            late = StatusError(f"the program {process.exec_id} has waited too long for its turn")
+            self._loop.soon(lambda: end(failed, late))
+            return
+        job = lambda: self._jobs.exec(container, process)  # noqa: E731 - done in a fork
+        done_then, failed_then = (lambda value, act=act: end(act, value) for act in (done, failed))
+        try:
+            self._workers.run(job, done_then, failed_then, process.stdio.streams())
+        except OSError as err:
+            end(failed, PyruncError(f"cannot start a process: {reason(err)}"))
 
     def _settle(self, container: Container, process: Process) -> None:
         """A start is answered: now its end may be told, if it has ended meanwhile."""
@@ -285,14 +317,15 @@ class Service:
     def checkpoint(self, call: Call, request: task.CheckpointTaskRequest) -> None:
         """Save it to a directory."""
         container, _ = self._tasks.find(request.id)
-        options = decode(CheckpointOptions, request.options.value) if request.options else CheckpointOptions()
+        asked = decode(CheckpointOptions, request.options.value) if request.options else CheckpointOptions()
+        images = images_of(request.path, asked, container.options)
 
         def done(_: Result) -> None:
-            self._publisher.publish("checkpointed", events.TaskCheckpointed(container.id, request.path))
+            self._publisher.publish("checkpointed", events.TaskCheckpointed(container.id, images.image_path))
             call.reply()
 
         self._workers.run(
-            lambda: self._jobs.checkpoint(container, request.path, options),
+            lambda: self._jobs.checkpoint(container, images, not asked.exit),
             done,
             lambda err: refuse(call, err, "checkpoint"),
         )

@@ -56,7 +56,7 @@ class Relay:
     def finish(self) -> None:
         """Carry what is there, then close."""
         self._finishing = True
-        if not self._rest:
+        if self.open and not self._rest:
             self._carry(0)
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ class Built:
     def __init__(self, runtime: str, name: str, workshop: Path) -> None:
         self.runtime = runtime
         self.token = workshop.name
+        self.workshop = workshop
         self.dir = folder.build(name, workshop / name)
         self.root = workshop / "state"
         self._calls = 0
@@ -54,7 +55,7 @@ class Built:
     def execute(self, *command: str, **more: Any) -> Result:
         """Any program, with an environment by which what it leaves behind is found."""
         self._calls += 1
-        out, err = (self.dir.parent / f"{self._calls}.{kind}" for kind in ("out", "err"))
+        out, err = (self.workshop / f"{self._calls}.{kind}" for kind in ("out", "err"))
         environment = {**os.environ, host.TOKEN_VARIABLE: self.token}
         with out.open("w") as stdout, err.open("w") as stderr:
             done = subprocess.run(
@@ -72,7 +73,7 @@ class Built:
     def create(self, of: str = "", id: str = "", **more: Any) -> Result:
         """`create` it, which must succeed."""
         done = self.pyrunc("create", "--bundle", str(self.dir / of), self.id(id or of), **more).ok()
-        self._created = self.dir.parent / f"{self._calls}.out"
+        self._created = self.workshop / f"{self._calls}.out"
         return done
 
     def last_output(self) -> Path:
@@ -111,7 +112,7 @@ class Built:
             left = host.leftovers(self.token, self.root)
             host.sweep(self.token)
         assert not host.mounts_of(self.token), "a mount below the bundle cannot be removed: nothing is deleted there"
-        shutil.rmtree(self.dir.parent)
+        shutil.rmtree(self.workshop)
         return left
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -31,10 +33,21 @@ def built(runtime: str) -> Iterator[Builder]:
     def build(name: str) -> Built:
         workshop = Path(tempfile.gettempdir(), f"pyrunc-bundle-{secrets.token_hex(4)}")
         workshop.mkdir(mode=0o755)
-        boxes.append(Built(runtime, name, workshop))
+        try:
+            boxes.append(Built(runtime, name, workshop))
+        except BaseException:
+            shutil.rmtree(workshop)
+            raise
         return boxes[-1]
 
     yield build
-    left = [what for box in reversed(boxes) for what in box.clean()]
+    left: list[str] = []
+
+    def clean(box: Built) -> None:
+        left.extend(box.clean())
+
+    with contextlib.ExitStack() as ends:  # the others too where one cannot be cleaned
+        for box in boxes:
+            ends.callback(clean, box)
     if left:
         pytest.fail(f"left behind: {', '.join(left)}")

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import secrets
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bundles import folder
 from tests.bundles.tutorial import FILE, Command, Step, same, steps
+from tests.lanes import SLOWNESS
 from tests.scenario import host
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 STEPS = steps()
+SECONDS = 60.0 + 5.0 * SLOWNESS  # for one command
 # Whatever the tables name; strace(1) would take seconds to print all.
 CALLS = ",".join(sorted({call for step in STEPS for act in step.acts for call in act.calls}))
 # strace ends with the last process that it follows, so it follows only what ends with the command.
@@ -62,33 +73,36 @@ class Shell:
             [*prefix, "bash", "--norc"],
             cwd=place,
             env=environment,
-            text=True,
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
     def run(self, command: str) -> tuple[str, int]:
-        """Run a command; return what it said and its exit status."""
+        """Run a command; return what it said and its exit status. One that does not end fails the test by name."""
         end = f"end-{secrets.token_hex(8)}"
         assert self._bash.stdin
         assert self._bash.stdout
-        self._bash.stdin.write(f"{{ {command}\n}} </dev/null\nstatus=$?; echo; echo {end} $status\n")
-        self._bash.stdin.flush()
-        said = ""
-        for line in self._bash.stdout:
-            if line.startswith(end):
-                return said.removesuffix("\n"), int(line.split()[1])
-            said += line
-        raise AssertionError(f"the shell ended: {command}\n{said}")
+        self._bash.stdin.write(f"{{ {command}\n}} </dev/null\nstatus=$?; echo; echo {end} $status\n".encode())
+        written, late = b"", time.monotonic() + SECONDS
+        while not (last := re.search(rf"\n{end} (\d+)\n".encode(), written)):
+            ready, _, _ = select.select([self._bash.stdout], [], [], max(0, late - time.monotonic()))
+            more = os.read(self._bash.stdout.fileno(), 65536) if ready else b""
+            what = "the shell ended" if ready else f"still running after {SECONDS:g} seconds"
+            assert more, f"{what}: {command}\n{written.decode(errors='replace')}"
+            written += more
+        return written[: last.start()].decode(errors="replace"), int(last[1])
 
     def close(self) -> list[str]:
         """Delete what is left of containers and end the shell; return their ids."""
+        with self._bash:  # it may still be busy with a command that does not end
+            os.killpg(self._bash.pid, signal.SIGKILL)
         left = [path.name for path in self.state.glob("run/*") if path.is_dir()]
         for name in left:
             subprocess.run([self.runtime, "--root", self.state / "run", "delete", "--force", name], check=False)
         host.sweep(self.place.name)  # what a command in the background has left, where one after it failed
-        self._bash.communicate()
         assert not host.mounts_of(self.place.name), "a mount is left: nothing is deleted there"
         shutil.rmtree(self.place)
         return left
@@ -97,6 +111,14 @@ class Shell:
 def what_was_made(directory: str, names: list[str]) -> set[str]:
     """For copytree: what is not a source."""
     return shutil.ignore_patterns(*folder.made_in(Path(directory)))(directory, names)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Wait for other runs of these tests: the ids in the document name cgroups, and there is one of each."""
+    with FILE.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def in_shell(step: Step, runtime: str, trace: bool) -> tuple[list[tuple[Command, str, int]], str]:
@@ -130,7 +152,8 @@ def parameters(steps: list[Step]) -> list[object]:
 
 @pytest.mark.parametrize("step", parameters(STEPS))
 def test_commands_print_what_is_written(step: Step, runtime: str) -> None:
-    results, logged = in_shell(step, runtime, trace=False)
+    with alone():
+        results, logged = in_shell(step, runtime, trace=False)
     for command, said, status in results:
         assert status == 0, f"{command.words}: exit {status}\n{said}"
         if command.printed:
@@ -144,7 +167,8 @@ def test_commands_print_what_is_written(step: Step, runtime: str) -> None:
 @pytest.mark.requires("strace")
 @pytest.mark.parametrize("step", parameters([step for step in STEPS if step.acts]))
 def test_the_system_calls_are_made(step: Step, runtime: str) -> None:
-    _, traced = in_shell(step, runtime, trace=True)
+    with alone():
+        _, traced = in_shell(step, runtime, trace=True)
     made = set(re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)", traced, re.MULTILINE))
     missing = {call for act in step.acts for call in act.calls} - made
     assert not missing, f"{missing} are not among {sorted(made)}"

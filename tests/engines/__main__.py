@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.conftest import default_runtime
 from tests.engines import table
 from tests.engines.engine import PASSED, Engine, title
-from tests.engines.station import ENGINES, OURS, REFERENCE, Station
+from tests.engines.station import ENGINES, NEWER, OURS, REFERENCE, Station
 from tests.engines.table import Chapter, Row
 
 
@@ -34,13 +34,14 @@ def main() -> int:
     """Return 1 where runc can and pyrunc cannot."""
     parser = argparse.ArgumentParser(description="Drive real engines with pyrunc and with runc.")
     parser.add_argument("--runtime", metavar="PATH", default=default_runtime())
-    parser.add_argument("--engine", choices=[engine.name for engine in ENGINES], action="append")
+    parser.add_argument("--engine", choices=[each.name for each in (*ENGINES, *NEWER)], action="append")
     parser.add_argument("--write-docs", action="store_true", help="put the results into docs/engines.md")
     options = parser.parse_args()
     if options.write_docs and options.engine:
         parser.error("--write-docs wants all engines")
     runtimes = {OURS: Path(options.runtime).absolute(), REFERENCE: Path(shutil.which("runc") or "runc")}
-    chapters = [drive(engine, runtimes) for engine in ENGINES if not options.engine or engine.name in options.engine]
+    chosen = [each for each in (*ENGINES, *NEWER) if each.name in options.engine] if options.engine else ENGINES
+    chapters = [drive(engine, runtimes) for engine in chosen]
     if options.write_docs:
         table.write(chapters, runtimes)
     lacking = [f"{chapter.engine}: {row.operation}" for chapter in chapters for row in chapter.rows if row.lacks]

@@ -174,7 +174,7 @@ class Box:
         """What every command in the box gets: nothing of the caller's."""
         home = USER_HOME if user else HOME
         own = {"USER": USER, "XDG_RUNTIME_DIR": f"{USER_HOME}/run"} if user else {}
-        path = "/usr/sbin:/usr/bin:/sbin:/bin"
+        path = ":".join(_program_folders())
         return {"PATH": path, "HOME": home, "TMPDIR": f"{home}/tmp", "LANG": "C.UTF-8", "TERM": "dumb", **own}
 
     def command(self, words: tuple[str, ...], user: bool = False) -> list[str]:
@@ -251,6 +251,13 @@ class Box:
     def log(self, name: str) -> str:
         """What a daemon has written."""
         return _text(self.folder / name)
+
+
+def _program_folders() -> list[str]:
+    """Where programs are looked for; first, if PYRUNC_ENGINES names one, below a directory with other engines."""
+    others = os.environ.get("PYRUNC_ENGINES")
+    first = [f"{others}/usr/sbin", f"{others}/usr/bin"] if others else []
+    return [*first, "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
 
 
 def _text(path: Path) -> str:

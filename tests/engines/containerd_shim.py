@@ -1,4 +1,4 @@
-"""containerd with io.containerd.pyrunc.v1, pyrunc's own shim, against its io.containerd.runc.v2 with runc."""
+"""containerd and docker with io.containerd.pyrunc.v1, pyrunc's own shim, against io.containerd.runc.v2 with runc."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.engines import containerd, cri, documents
+from tests.engines import containerd, cri, docker, documents
 from tests.engines.engine import IMAGE
 
 if TYPE_CHECKING:
@@ -20,6 +20,11 @@ SHIM = "containerd-shim-pyrunc-v1"
 RUNTIME = "io.containerd.pyrunc.v1"
 
 
+def folders_with_shims(runtimes: dict[str, Path]) -> str:
+    """Where engines have to look for shims, which they do in PATH."""
+    return ":".join(str(path.parent) for path in runtimes.values() if path.with_name(SHIM).exists())
+
+
 class ContainerdShim(containerd.Containerd):
     """`ctr --runtime`; the reference goes by the other shim."""
 
@@ -31,9 +36,7 @@ class ContainerdShim(containerd.Containerd):
 
     @classmethod
     def start(cls, box: Box, runtimes: dict[str, Path]) -> str:
-        # The shim is looked for in PATH.
-        folders = ":".join(str(path.parent) for path in runtimes.values())
-        version = containerd.serve(box, containerd.SETTINGS, folders)
+        version = containerd.serve(box, containerd.SETTINGS, folders_with_shims(runtimes))
         containerd.import_images(box, *runtimes)
         return version
 
@@ -72,10 +75,28 @@ class CriShim(cri.Cri):
             handlers.append(line)
         box.path(cri.NETWORKS).mkdir()
         (box.path(cri.NETWORKS) / "pods.conflist").write_text(json.dumps(cri.NETWORK))
-        folders = ":".join(str(path.parent) for path in runtimes.values())
-        version = containerd.serve(box, "\n".join([cri.SETTINGS, *handlers]), folders)
+        settings = "\n".join([cri.SETTINGS, *handlers])
+        version = containerd.serve(box, settings, folders_with_shims(runtimes))
         containerd.import_images(box, "k8s.io")
         return version
 
     def state_folders(self) -> list[str]:
         return [*super().state_folders(), "/run/containerd/pyrunc/k8s.io/[!@]*", "/run/containerd/s/*"]
+
+
+class DockerShim(docker.Docker):
+    """`docker run --runtime io.containerd.pyrunc.v1`; versions before 23 know only what they are configured with."""
+
+    name = "docker with pyrunc's shim"
+
+    @classmethod
+    def start(cls, box: Box, runtimes: dict[str, Path]) -> str:
+        return docker.serve(box, {}, folders_with_shims(runtimes))
+
+    @property
+    def chosen(self) -> str:
+        ours = Path(self.runtime).with_name(SHIM)
+        return RUNTIME if ours.exists() else "runc"
+
+    def state_folders(self) -> list[str]:
+        return [*super().state_folders(), "/run/containerd/pyrunc/moby/[!@]*", "/run/containerd/s/*"]

@@ -393,6 +393,9 @@ def read_only_mount(engine: Cri) -> None:
 def recursive_read_only_mount(engine: Cri) -> None:
     if engine.version() < (2, 0):
         raise ImpossibleError("containerd 2.0 is the first to have it")
+    handlers = {each.name: each for each in engine.call("Status").runtime_handlers}
+    if not handlers[engine.runtime_name].HasField("features"):  # the kubelet looks there; containerd 2.1 dies of it
+        raise ImpossibleError("containerd asks io.containerd.runc.v2 only what it can do")
     place = f"/run/box/below-{engine.new_id()}"
     engine.box.run("mkdir", "-p", f"{place}/deep").ok()
     engine.box.run("mount", "-t", "tmpfs", "deep", f"{place}/deep").ok()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.engines import documents
 from tests.engines.engine import ARCHIVE, GREEDY, IMAGE, Engine, becomes, refused
@@ -34,6 +34,20 @@ FOREVER = ["sleep", "1000000"]
 LISTENS = ["sh", "-c", "trap 'exit 5' USR1; trap 'exit 6' TERM; touch /ready; while :; do sleep 0.02; done"]
 
 
+def serve(box: Box, settings: dict[str, Any], folders: str = "") -> str:
+    """Start a daemon with these settings, give it the images, and return its version.
+
+    Its containerd looks for shims in these folders first.
+    """
+    box.path(CONFIG).write_text(json.dumps({**SETTINGS, **settings}))
+    path = f"PATH={folders}:{box.environment(False)['PATH']}".replace("=:", "=")
+    box.daemon("env", path, "dockerd", "--config-file", CONFIG, log="dockerd.log")
+    up = host.eventually(lambda: box.run("docker", "-H", f"unix://{SOCKET}", "version").returncode == 0, 30)
+    assert up, f"dockerd does not answer: {box.log('dockerd.log')[-2000:]}"
+    box.run("docker", "-H", f"unix://{SOCKET}", "load", "-i", ARCHIVE).ok()
+    return box.run("docker", "--version").stdout.split()[2].rstrip(",")
+
+
 class Docker(Engine):
     """`docker` with one runtime."""
 
@@ -47,12 +61,12 @@ class Docker(Engine):
     @classmethod
     def start(cls, box: Box, runtimes: dict[str, Path]) -> str:
         documented = json.loads(documents.block("engines.md", "json", str(runtimes["pyrunc"])))
-        box.path(CONFIG).write_text(json.dumps({**SETTINGS, **documented}))
-        box.daemon("dockerd", "--config-file", CONFIG, log="dockerd.log")
-        up = host.eventually(lambda: box.run("docker", "-H", f"unix://{SOCKET}", "version").returncode == 0, 30)
-        assert up, f"dockerd does not answer: {box.log('dockerd.log')[-2000:]}"
-        box.run("docker", "-H", f"unix://{SOCKET}", "load", "-i", ARCHIVE).ok()
-        return box.run("docker", "--version").stdout.split()[2].rstrip(",")
+        return serve(box, documented)
+
+    @property
+    def chosen(self) -> str:
+        """What the runtime is to `docker run`."""
+        return self.runtime_name
 
     def docker(self, *words: str, tty: bool = False, stdin: str = "") -> Result:
         """A command of the client."""
@@ -62,7 +76,7 @@ class Docker(Engine):
     def run(self, *command: str, flags: Sequence[str] = (), tty: bool = False, stdin: str = "") -> Result:
         """`docker run --rm`."""
         flags = [*flags, "--tty"] if tty else flags
-        words = ["run", "--rm", "--runtime", self.runtime_name, *flags, IMAGE, *command]
+        words = ["run", "--rm", "--runtime", self.chosen, *flags, IMAGE, *command]
         return self.docker(*words, tty=tty, stdin=stdin)
 
     def output(self, *command: str, flags: Sequence[str] = ()) -> str:
@@ -71,7 +85,7 @@ class Docker(Engine):
 
     def detached(self, *command: str, flags: Sequence[str] = ()) -> str:
         """`docker run --detach`; returns the id."""
-        words = ["run", "--detach", "--runtime", self.runtime_name, *flags, IMAGE, *(command or FOREVER)]
+        words = ["run", "--detach", "--runtime", self.chosen, *flags, IMAGE, *(command or FOREVER)]
         return self.docker(*words).ok().stdout.strip()
 
     def listening(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tests.engines import image
 from tests.engines.box import Box
 from tests.engines.containerd import Containerd
-from tests.engines.containerd_shim import ContainerdShim, CriShim
+from tests.engines.containerd_shim import ContainerdShim, CriShim, DockerShim
 from tests.engines.cri import Cri
 from tests.engines.docker import Docker
 from tests.engines.engine import ARCHIVE, Engine, Outcome, judge
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENGINES: tuple[type[Engine], ...] = (Containerd, ContainerdShim, Cri, CriShim, Docker, Podman, PodmanOfUser)
+NEWER: tuple[type[Engine], ...] = (DockerShim,)
+"""Those that Debian 12 has no version of: for PYRUNC_ENGINES (docs/testing.md)."""
 OURS, REFERENCE = "pyrunc", "runc"
 
 

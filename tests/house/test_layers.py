@@ -34,7 +34,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     # For programs that embed us: as the command line without the command line.
     "api": ("host", "state", "kernel", "spec.load", "workers"),
     # containerd's shim does what the commands do, in forks of its own.
-    "shim": ("host", "state", "kernel", "cgroups", "spec.load", "plan.make", "plan.exec", "sync"),
+    "shim": ("host", "state", "kernel", "cgroups", "spec.load", "plan.make", "plan.exec", "plan.steps", "sync"),
     "workers": ("cli", "kernel", "sealing"),  # cli: a worker is the command line, in a process of its own
     "cli": ("cli", "container", "host", "kernel", "plan", "sealing", "shim", "spec", "state", "cgroups"),
     "_start": ("cli",),

@@ -28,13 +28,16 @@ forgotten = [bytes(number) for number in range(3000)]
 del forgotten
 standard_library = list(sys.path)
 made_by = posix.getpid()
+crowd = [(number, bytearray(number)) for number in range(1000)]
+for number in range(0, 1000, 100):
+    __import__("_making").mark(crowd[number])
 
 def resume(arguments):
     import _io
     sys.stdout = _io.open(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = _io.open(2, "w", 1, encoding="utf-8", closefd=False)
     try:
-        names = {"arguments": arguments[2:], "kept": kept, "made_by": made_by}
+        names = {"arguments": arguments[2:], "kept": kept, "crowd": crowd, "made_by": made_by}
         exec(arguments[1], names)
         status = 0
     except BaseException as error:
@@ -131,6 +134,16 @@ answer = (len(kept) > 9000, sorted(map(str, grown))[:2], gc.collect())
     assert told(run, program)[0] is True
 
 
+def test_what_is_marked_comes_first(run: Any) -> None:
+    """So that a process touches few pages: it is together, before all else, though it was made among the rest."""
+    program = """
+marked = [id(crowd[number]) for number in range(0, 1000, 100)]
+others = [id(each) for number, each in enumerate(crowd) if number % 100]
+answer = (max(marked) < min(others), max(marked) - min(marked) < 4096)
+"""
+    assert told(run, program) == (True, True)
+
+
 def test_shared_libraries_can_be_loaded_later(run: Any) -> None:
     program = "import _ctypes, _json, mmap; answer = [m.__name__ for m in (_ctypes, _json, mmap)]"
     assert told(run, program) == ["_ctypes", "_json", "mmap"]
@@ -162,6 +175,76 @@ if pid == 0:
 answer = (said != [_thread.get_ident()], posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1]))
 """
     assert told(run, program) == (True, 20000 % 256)
+
+
+def test_c_code_that_calls_back_finds_its_thread(run: Any) -> None:
+    """By the C library's keys and the thread's own variables, which are another process's in the image."""
+    program = """
+import ctypes, threading
+own = threading.local()
+compared = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+def sort(name):
+    own.seen = []
+    numbers = (ctypes.c_int * 2)()
+    ctypes.CDLL(None).qsort(numbers, 2, 4, compared(lambda one, other: own.seen.append(name) or 0))
+    answer.append(own.seen)
+answer = []
+other = threading.Thread(target=sort, args=["other"])
+other.start()
+other.join()
+sort("main")
+answer.append(threading.main_thread() is threading.current_thread())
+"""
+    assert told(run, program) == [["other"], ["main"], True]
+
+
+def test_what_is_allocated_can_be_traced(run: Any) -> None:
+    program = """
+import _tracemalloc
+_tracemalloc.start(1)
+kept["new"] = bytearray(1 << 20)
+answer = _tracemalloc.get_traced_memory()[0] >= 1 << 20
+_tracemalloc.stop()
+"""
+    assert told(run, program) is True
+
+
+def test_every_process_draws_its_own_random_numbers_and_hashes(run: Any) -> None:
+    """Also where python's own SHA-2 is not part of the image."""
+    program = """
+import hashlib, random, tempfile
+answer = (hashlib.sha256(b"x").hexdigest(), hashlib.sha3_256(b"x").digest_size, random.getrandbits(64))
+"""
+    one, other = told(run, program), told(run, program)
+    assert one[0] == other[0] == hashlib.sha256(b"x").hexdigest()
+    assert one[2] != other[2]
+
+
+def test_a_child_of_a_fork_is_a_whole_interpreter(run: Any) -> None:
+    program = """
+import posix, threading
+pid = posix.fork()
+if pid == 0:
+    done = []
+    thread = threading.Thread(target=lambda: done.append(len(kept)))
+    thread.start()
+    thread.join()
+    posix._exit(done == [20000])
+answer = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
+"""
+    assert told(run, program) == 1
+
+
+def test_recursion_ends_in_an_error(run: Any) -> None:
+    program = """
+def deeper(level):
+    return deeper(level + 1)
+try:
+    deeper(0)
+except RecursionError:
+    answer = "ended"
+"""
+    assert told(run, program) == "ended"
 
 
 def test_signals_are_as_a_new_process_has_them(run: Any) -> None:

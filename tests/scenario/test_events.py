@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -255,6 +256,20 @@ def test_events_end_with_the_container_before_the_first_interval(bundle: Bundle)
     assert events.returncode == 0
 
 
+def await_listener(pid: int) -> None:
+    """Wait until `events` has what the kernel will tell it by."""
+
+    def waits() -> bool:
+        links = []
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        return any(name in link for link in links for name in ("eventfd", "inotify", "memory.events"))
+
+    assert host.eventually(waits)
+    time.sleep(0.3)
+
+
 @pytest.mark.vm
 def test_memory_that_ran_out_is_told(bundle: Bundle) -> None:
     """The init lives on: only what it has started is killed."""
@@ -266,7 +281,7 @@ def test_memory_that_ran_out_is_told(bundle: Bundle) -> None:
     assert host.eventually(go.exists)
     with listening(bundle, "--interval", "1h") as events:
         assert events.stdout is not None
-        time.sleep(0.5 * SLOWNESS)
+        await_listener(events.pid)
         go.write_text("go\n")
         assert json.loads(events.stdout.readline()) == {"type": "oom", "id": bundle.id}
         events.terminate()
@@ -281,7 +296,7 @@ def test_memory_that_ran_out_for_the_init_is_told(bundle: Bundle) -> None:
     go = bundle.rootfs / "tmp/go"
     assert host.eventually(go.exists)
     with listening(bundle, "--interval", "1h") as events:
-        time.sleep(0.5 * SLOWNESS)
+        await_listener(events.pid)
         go.write_text("go\n")
         assert bundle.wait(pid) == 137
         bundle.delete()

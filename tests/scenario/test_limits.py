@@ -63,7 +63,7 @@ def test_quota_is_what_is_used_in_each_period(bundle: Bundle, percent: int) -> N
     running(bundle.resources(cpu={"quota": quota, "period": PERIOD, "shares": 262144}), *BUSY)
     time.sleep(0.5)
     before, used = cgroupfs.cpu_stat(bundle), cgroupfs.cpu_usec(bundle)
-    time.sleep(4)
+    time.sleep(3)
     after, spent = cgroupfs.cpu_stat(bundle), cgroupfs.cpu_usec(bundle) - used
     periods = after["nr_periods"] - before["nr_periods"]
     stopped = after["nr_throttled"] - before["nr_throttled"]
@@ -146,9 +146,9 @@ def writing(bundle: Bundle, loop: str, block: int, **limits: int) -> Iterator[st
 def rate(bundle: Bundle, device: str, unit: str) -> float:
     """What is written in a second, once it has begun."""
     assert host.eventually(lambda: cgroupfs.written(bundle, device, unit))
-    time.sleep(1)
+    time.sleep(0.5)
     begin, before = time.monotonic(), cgroupfs.written(bundle, device, unit)
-    time.sleep(5)
+    time.sleep(4)
     return (cgroupfs.written(bundle, device, unit) - before) / (time.monotonic() - begin)
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.scenario.bundle import Bundle
 
 pytestmark = pytest.mark.requires("userns")
@@ -106,3 +108,18 @@ def test_overlapping_maps_are_refused(bundle: Bundle) -> None:
         {"containerID": 5, "hostID": 200000, "size": 10},
     ]
     assert in_user_namespace(bundle, twice).run("true").returncode == 1
+
+
+@pytest.mark.differs_from_runc("1.1 opens the root and the sources of mounts as the root of the user namespace")
+def test_directories_closed_to_a_joined_user_namespace_are_no_obstacle(new_bundle: Callable[[], Bundle]) -> None:
+    """containerd 2 makes a pod's user namespace itself, and keeps what it mounts below a directory of mode 0700."""
+    holder, bundle = in_user_namespace(new_bundle()), new_bundle()
+    pid = holder.process(args=["/bin/probe", "sleep"]).create().start().pid
+    closed = bundle.dir / "closed"
+    (closed / "shared").mkdir(parents=True)
+    (closed / "shared/file").write_text("seen\n")
+    closed.chmod(0o700)
+    bundle.dir.chmod(0o700)
+    bundle.namespace("user", f"/proc/{pid}/ns/user").linux(uidMappings=WHOLE, gidMappings=WHOLE).mkdir("/mnt")
+    bundle.mount("/mnt", "bind", f"{closed}/shared", ["bind"])
+    assert bundle.run("cat", "/mnt/file", "/proc/self/uid_map").ok().stdout.split() == ["seen", "0", "100000", "65536"]

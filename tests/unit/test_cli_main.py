@@ -27,11 +27,12 @@ Captured = pytest.CaptureFixture[str]
 @pytest.mark.parametrize("word", ["--version", "-v", "-version"])
 def test_the_version_is_what_engines_parse(word: str, capfd: Captured) -> None:
     assert main([word]) == 0
-    first, commit, spec = capfd.readouterr().out.splitlines()
+    first, commit, spec, image = capfd.readouterr().out.splitlines()
     assert first == f"pyrunc version {__version__}"
     assert "runc version " in first, "what some callers look for in it"
     assert commit.startswith("commit: ")
     assert spec == "spec: 1.3.0"
+    assert image.startswith(("image: yes", "image: none: "))
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"], ["--debug"]])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -126,14 +128,41 @@ def test_junit_can_be_parsed() -> None:
     ]
 
 
-def test_the_page_has_every_verdict_and_no_markup_of_others() -> None:
+def rows_of(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("<tr data-text=")]
+
+
+def test_the_page_has_a_row_for_each_requirement_with_every_verdict() -> None:
+    rows = rows_of(page(VERDICTS))
+    assert [re.search(r'class="number">(\d*)<', row)[1] for row in rows] == ["1", "2", "3"]  # type: ignore[index]
+    for row, kinds in zip(rows, (["pass", "known"], ["pass", "known"], ["fail", "missing"]), strict=True):
+        assert re.findall(r'<summary><b class="(\w+)">', row) == kinds
+        assert re.findall(r'<p><b class="(\w+)">', row) == kinds
+        assert f'data-verdicts="{" ".join(kinds)}"' in row
+    assert "group/one: known — a bug</p>" in rows[0]
+    assert "group/two: this host lacks it</p>" in rows[2]
+
+
+def test_a_cell_of_the_page_shows_its_worst_verdict() -> None:
+    """And how many of the requirement's cases have it; a case of no requirement has a row of its own."""
+    other = dataclasses.replace(TWO, id="group/three", requirements=(1,))
+    alone = dataclasses.replace(TWO, id="group/four", level="BEYOND", requirements=())
+    more = [Verdict(other, RUNTIMES[0], "fail", "worse", 0.1), Verdict(alone, RUNTIMES[0], "pass", "", 0.1)]
+    text = page([*VERDICTS, *more])
+    rows = rows_of(text)
+    assert '<summary><b class="fail">fail 1/2</b></summary>' in rows[0]
+    assert rows[0].index("group/three: worse") < rows[0].index("group/one: It is")
+    assert "beyond the spec: group" in text
+    assert "group/four" in rows[-1]
+
+
+def test_the_page_has_no_markup_of_others_and_needs_no_network() -> None:
     text = page(VERDICTS)
-    assert text.count('<b class="pass">') == 1
-    assert text.count('<b class="fail">') == 1
-    assert text.count('<b class="known">') == 1
     assert "&lt;so&gt; &amp; #1" in text
     assert "<more>" not in text
     assert "http" not in text
+    assert "src=" not in text
+    assert "@import" not in text
 
 
 def test_the_table_names_what_fails() -> None:

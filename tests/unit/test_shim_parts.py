@@ -133,6 +133,19 @@ def test_a_relay_that_finishes_carries_what_is_there(loop: Loop) -> None:
         os.close(fd)
 
 
+def test_a_relay_that_has_ended_is_not_finished_again(loop: Loop) -> None:
+    """Its descriptors may be somebody else's by now."""
+    source, feed = os.pipe()
+    sink, target = os.pipe()
+    relay = Relay(loop, source, target, lambda: None)
+    os.close(feed)
+    turn(loop)
+    assert not relay.open
+    relay.finish()
+    relay.close()
+    os.close(sink)
+
+
 def test_a_full_disk_stops_nothing(loop: Loop) -> None:
     source, feed = os.pipe()
     relay = Relay(loop, source, os.open("/dev/full", os.O_WRONLY), lambda: None)

@@ -12,7 +12,6 @@ import argparse
 import os
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 from tests.vm.cache import guest
@@ -20,6 +19,7 @@ from tests.vm.checkout import PLACE, pack, unpack
 from tests.vm.commands import LaneError
 from tests.vm.lane import test
 from tests.vm.machine import EXIT, STDOUT, Machine, Request
+from tests.vm.scratch import Scratch
 
 MOST_GUESTS = 4
 TIMED_OUT, FAILED, INTERRUPTED = 124, 125, 130
@@ -56,10 +56,10 @@ def run(options: argparse.Namespace) -> int:
         raise LaneError(f"--share {share}: not a directory, or a comma in its name")
     env = dict(assignment.split("=", 1) for assignment in options.env)
     request = Request(options.argv, options.user, options.cwd, env, share is not None)
-    with guest() as built, tempfile.TemporaryDirectory(prefix="pyrunc-checkout-") as folder:
+    with guest() as built, Scratch() as folder:
         if options.checkout:
-            pack(built, Path(folder))
-        with Machine(built.guest, share=Path(folder) if options.checkout else share) as machine:
+            pack(built, folder)
+        with Machine(built.guest, share=folder if options.checkout else share) as machine:
             if options.checkout:
                 unpack(machine)
             return follow(machine, request, options.timeout)

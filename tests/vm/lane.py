@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.vm.cache import guest, obstacles
@@ -16,8 +14,11 @@ from tests.vm.checkout import PLACE, REPOSITORY, pack, unpack
 from tests.vm.commands import LaneError, note
 from tests.vm.machine import EXIT, Machine, Request
 from tests.vm.recipe import USER
+from tests.vm.scratch import Scratch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.vm.cache import Guest
 
 TEST_SECONDS = 1500.0
@@ -42,7 +43,13 @@ class Part(NamedTuple):
         python = [f"{PLACE}/.venv/bin/python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--color=no"]
         python += ["-o", f"faulthandler_timeout={HANGS_AFTER}"]
         which = [f"--lane={lane}", f"--part={self.number}/{self.of}"]
-        env = {"PYRUNC_CI": "1", "PYRUNC_SLOWNESS": SLOWNESS, "PYTHONDONTWRITEBYTECODE": "1"}
+        env = {
+            "PYRUNC_CI": "1",
+            "PYRUNC_SLOWNESS": SLOWNESS,
+            "PYRUNC_TEST_PROGRAMS": f"{PLACE}/programs",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # those of Debian's packages: seconds
+        }
         return Request([*python, *which, *self.options, *files], user, PLACE, env)
 
 
@@ -59,12 +66,12 @@ def test(options: list[str], count: int, everything: bool) -> int:
     if found := obstacles():
         print(f"the tests of the VM lane did not run: {'; '.join(found)}", file=sys.stderr)
         return 1 if os.environ.get("PYRUNC_CI") else 0
-    with guest() as built, tempfile.TemporaryDirectory(prefix="pyrunc-lane-") as folder:
+    with guest() as built, Scratch() as folder:
         note("installing pyrunc for the guest")
-        files = pack(built, Path(folder))
+        files = pack(built, folder)
         note("running the tests in it")
         parts = [Part(number + 1, count, tuple(options), files, everything) for number in range(count)]
-        runs = [Run(built, Path(folder), part) for part in parts]
+        runs = [Run(built, folder, part) for part in parts]
         try:
             for run in runs:
                 run.start()

@@ -6,18 +6,17 @@ import contextlib
 import ctypes
 import json
 import os
-import shutil
 import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tests.vm.commands import LaneError
 from tests.vm.recipe import HARDWARE, KERNEL_LINE, MEGABYTES, find_tool
+from tests.vm.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +46,8 @@ class Machine:
     def __init__(self, guest: Path, *, save: bool = False, share: Path | None = None) -> None:
         """Start it from the files in `guest`. Raises LaneError."""
         self.guest = guest
-        self.scratch = Path(tempfile.mkdtemp(prefix="pyrunc-vm-"))
+        self._held = Scratch()
+        self.scratch = self._held.path
         self.buffer = b""
         if share is None:
             share = self.scratch / "nothing"
@@ -215,7 +215,7 @@ class Machine:
         self.replies.close()
         self.monitor.close()
         self.port.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        self._held.close()
 
     def __enter__(self) -> Self:
         return self

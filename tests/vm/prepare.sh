@@ -14,4 +14,5 @@ done
     cat /tmp/collected
     exit 1
 }
+.venv/bin/python -m tests.scenario.rootfs programs
 rm -rf build *.egg-info

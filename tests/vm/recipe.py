@@ -66,11 +66,12 @@ HARDWARE = [
     *("-accel", "tcg,thread=single,tb-size=512", "-cpu", "Nehalem", "-smp", "2"),
     *("-machine", "q35,memory-backend=ram", "-m", str(MEGABYTES)),
 ]
-# What only costs time under emulation is off; AppArmor must be asked for.
+# What only costs time under emulation is off; AppArmor must be asked for. qemu finds what it has translated by its
+# virtual address: programs at random ones would be translated each time that they start, which is most of their time.
 KERNEL_LINE = """
     console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr random.trust_cpu=on audit=0
     systemd.show_status=0 systemd.unit=multi-user.target net.ifnames=0 no_timer_check rcupdate.rcu_expedited=1
-    init_on_alloc=0 hardened_usercopy=0 randomize_kstack_offset=0 apparmor=1 security=apparmor
+    init_on_alloc=0 hardened_usercopy=0 randomize_kstack_offset=0 norandmaps apparmor=1 security=apparmor
 """.split()
 
 

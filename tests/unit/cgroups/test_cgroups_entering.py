@@ -52,8 +52,18 @@ def test_by_oneself_on_v1_and_by_birth_on_v2(tmp_path: Path) -> None:
 )
 def test_what_has_no_room_for_an_interpreter_is_entered_late(tmp_path: Path, files: dict[str, str], late: bool) -> None:
     unified = leaf(tmp_path, "c", **files)
-    expected = Entrance((), "", (unified,)) if late else Entrance((), unified, ())
-    assert entrance((unified,), {}, v2(tmp_path)) == expected
+    found = entrance((unified,), {}, v2(tmp_path))
+    assert (found.unified, found.late) == (("", (unified,)) if late else (unified, ()))
+
+
+@pytest.mark.parametrize(
+    ("limit", "current", "few"), [("max", "8", False), ("100", "8", False), ("10", "8", True), ("70", "8", True)]
+)
+def test_whether_a_program_would_notice_one_process_more(
+    tmp_path: Path, limit: str, current: str, few: bool
+) -> None:
+    unified = leaf(tmp_path, "c", pids__max=limit, pids__current=current)
+    assert entrance((unified,), {}, v2(tmp_path)).few_pids is few
 
 
 def test_a_small_memory_limit_on_v1(tmp_path: Path) -> None:

@@ -95,14 +95,19 @@ def _value(name: str) -> None:
     judge.__name__ = name
     judge.__doc__ = f"{resources} is in the container's cgroup as given."
     numbers = {"memory": 99, "cpu": 102, "cpuset": 102, "pids": 106, "net_cls": 110}
-    case(numbers[controller], needs=f"{version}-{controller}")(judge)
+    justified = "config-linux.md, network: classID is the cgroup's class" if controller == "net_cls" else ""
+    case(numbers[controller], needs=f"{version}-{controller}", justified=justified)(judge)
 
 
 for _name in VALUES:
     _value(_name)
 
 
-@case(95, needs="cgroup-memory")
+@case(
+    95,
+    needs="cgroup-memory",
+    justified="runtime.md, delete: what create made MUST be deleted; both leave the directory above, in places",
+)
 def absolute_path(box: Box) -> None:
     """An absolute cgroupsPath is the place below the mount of each hierarchy."""
     box.linux(cgroupsPath=f"/conformance-{box.token}/inner")
@@ -110,7 +115,11 @@ def absolute_path(box: Box) -> None:
     check(str(folder).endswith(f"/conformance-{box.token}/inner"), f"it is in {folder}")
 
 
-@case(95, needs="cgroup-memory")
+@case(
+    95,
+    needs="cgroup-memory",
+    justified="runtime.md, delete: what create made MUST be deleted; both leave the directory above, in places",
+)
 def same_path_same_place(box: Box) -> None:
     """The same cgroupsPath is the same place for every container."""
     box.linux(cgroupsPath=f"/conformance-{box.token}/again")
@@ -121,7 +130,11 @@ def same_path_same_place(box: Box) -> None:
     equal(len(places), 1, "places")
 
 
-@case(94, needs="cgroup-memory")
+@case(
+    94,
+    needs="cgroup-memory",
+    justified="config-linux.md, cgroupsPath: a cgroup that fails a check, as for processes, MUST be an error",
+)
 def busy_cgroup_is_an_error(box: Box) -> None:
     """A cgroup that has processes already is an error, and they live on."""
     other = box.sibling()
@@ -130,7 +143,7 @@ def busy_cgroup_is_an_error(box: Box) -> None:
     equal(other.status(), "running", "status of the one that was there")
 
 
-@case(27, needs="cgroup-memory")
+@case(27, needs="cgroup-memory", justified="runtime.md, delete: what create did not make MUST NOT be deleted")
 def cgroup_that_was_there_stays(box: Box) -> None:
     """Delete does not remove a cgroup that create has not made."""
     made = []
@@ -208,7 +221,7 @@ def impossible_limits_are_errors(box: Box) -> None:
         equal(box.left_behind(), [], f"what is left after {resources}")
 
 
-@case(103, needs="cgroup-blkio")
+@case(103, needs="cgroup-blkio", justified="config-linux.md, weightDevice: weight or leafWeight MUST be there")
 def weight_without_a_weight_is_an_error(box: Box) -> None:
     """An entry of weightDevice needs weight or leafWeight."""
     box.resources(blockIO={"weightDevice": [{"major": 7, "minor": 0}]}).create().failed()

@@ -79,7 +79,7 @@ def listed_hooks_run(box: Box) -> None:
     equal({record["label"] for record in box.hooks()}, set(listed), "the hooks that ran")
 
 
-@case(130, time_limit=60)
+@case(130, time_limit=60, justified="features.md: a runtime MUST recognize what it lists")
 def listed_mount_options_are_known(box: Box) -> None:
     """Every mount option that is listed is accepted."""
     base = box.config["mounts"]
@@ -101,7 +101,7 @@ def listed_namespaces_are_known(box: Box) -> None:
     check(box.report(), "the program said nothing")
 
 
-@case(130)
+@case(130, justified="features.md: a runtime MUST recognize what it lists")
 def listed_capabilities_are_known(box: Box) -> None:
     """Every capability that is listed is accepted."""
     names = document(box).get("linux", {}).get("capabilities") or []
@@ -109,7 +109,7 @@ def listed_capabilities_are_known(box: Box) -> None:
     check(box.report(), "the program said nothing")
 
 
-@case(130, needs="seccomp")
+@case(130, needs="seccomp", justified="features.md: a runtime MUST recognize what it lists")
 def listed_seccomp_words_are_known(box: Box) -> None:
     """Every seccomp action, operator and architecture that is listed is accepted."""
     seccomp = document(box).get("linux", {}).get("seccomp", {})
@@ -131,7 +131,7 @@ def listed_seccomp_words_are_known(box: Box) -> None:
         box.delete("--force")
 
 
-@case(134)
+@case(134, justified="features-linux.md, seccomp: supportedFlags are of knownFlags; newer than both")
 def supported_flags_are_known_flags(box: Box) -> None:
     """Seccomp flags that are supported are among the known ones."""
     seccomp = document(box).get("linux", {}).get("seccomp", {})

@@ -107,7 +107,7 @@ def start_container_is_inside(box: Box) -> None:
         equal(record["namespaces"][kind], os.readlink(f"/proc/{pid}/ns/{kind}"), f"its {kind} namespace")
 
 
-@case(6, 75)
+@case(6, 75, justified="config.md, hooks: the state MUST be passed to hooks on stdin; its status is that of runtime.md")
 def state_on_stdin(box: Box) -> None:
     """Each hook gets the state on stdin: id, bundle, and the status of that moment."""
     for kind in ALL:
@@ -156,7 +156,7 @@ def later_hooks_do_not_run_after_a_failure(box: Box) -> None:
     equal(labels(box), ["fails"], "hooks")
 
 
-@case(12)
+@case(12, justified="runtime.md, lifecycle: a startContainer hook that fails MUST be an error")
 def a_hook_that_fails_at_start(box: Box) -> None:
     """When startContainer fails, start is an error and the program does not run."""
     box.hook("startContainer", status=3)
@@ -195,7 +195,7 @@ def environment_of_a_hook(box: Box) -> None:
     equal(record["args"][0], "hook", "args")
 
 
-@case(68)
+@case(68, justified="config.md, hooks: path MUST be absolute")
 def relative_path_is_an_error(box: Box) -> None:
     """A hook whose path is not absolute is an error."""
     for kind in ALL:

@@ -37,7 +37,7 @@ def owners(box: Box, *options: str) -> dict[str, Any]:
     return {path: seen[path]["uid"] for path in (TOP, BELOW)}
 
 
-@case(44, 43)
+@case(44, 43, justified="config.md: uidMappings and gidMappings MUST be there together")
 def half_a_mapping_is_an_error(box: Box) -> None:
     """Of uidMappings and gidMappings of a mount one alone is an error."""
     bind(box, "bind", "idmap")
@@ -45,7 +45,12 @@ def half_a_mapping_is_an_error(box: Box) -> None:
     box.create().failed()
 
 
-@case(43, 135, needs="idmapped-mounts")
+@case(
+    43,
+    135,
+    needs="idmapped-mounts",
+    justified="config.md, idmap: MUST be made with these mappings; newer than runc 1.1, and crun 1.8 does not say so",
+)
 def idmapped_bind(box: Box) -> None:
     """With mappings and idmap the files of a bind mount have other owners."""
     seen = mapped(offered(box), "bind", "idmap").ask("stat", TOP)

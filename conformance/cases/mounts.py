@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from conformance.case import Failure, NotApplicable, case, check, equal
+from conformance.mountinfo import mount_at
 
 if TYPE_CHECKING:
     from conformance.box import Box
@@ -61,35 +62,6 @@ RECURSIVE = {
     "rstrictatime": "-relatime",
     "rnosymfollow": "nosymfollow",
 }
-
-
-class Mount(NamedTuple):
-    """One line of mountinfo, proc_pid_mountinfo(5)."""
-
-    point: str
-    options: frozenset[str]
-    propagation: tuple[str, ...]
-    kind: str
-    source: str
-    superblock: frozenset[str]
-
-
-def mounts_in(report: dict[str, Any]) -> list[Mount]:
-    """The mounts that the program sees."""
-    found = []
-    for line in str(report["mountinfo"]).splitlines():
-        first, _, second = line.partition(" - ")
-        fields, (kind, source, superblock) = first.split(), second.split()
-        options = frozenset(fields[5].split(","))
-        found.append(Mount(fields[4], options, tuple(fields[6:]), kind, source, frozenset(superblock.split(","))))
-    return found
-
-
-def mount_at(report: dict[str, Any], point: str) -> Mount:
-    """The uppermost mount on a path. Raises Failure if there is none."""
-    found = [mount for mount in mounts_in(report) if mount.point == point]
-    check(found, f"nothing is mounted on {point}")
-    return found[-1]
 
 
 def holds(option: str, options: frozenset[str]) -> bool:
@@ -385,7 +357,7 @@ def readonly_paths(box: Box) -> None:
     equal((kept["error"], free["error"]), ("EROFS", None), "writing to the read-only and the other file")
 
 
-@case(124, 125)
+@case(124, 125, justified="config-linux.md, maskedPaths and readonlyPaths: they MUST be absolute")
 def relative_mask_is_an_error(box: Box) -> None:
     """Paths to mask or to make read-only have to be absolute."""
     box.linux(maskedPaths=["proc/keys"]).create().failed()

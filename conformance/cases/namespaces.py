@@ -39,7 +39,8 @@ def _new(kind: str) -> None:
 
     judge.__name__ = f"new_{kind}_namespace"
     judge.__doc__ = f"With the type {kind} and no path the container has a {kind} namespace of its own."
-    case(80, 82, needs=NEEDS.get(kind, ()))(judge)
+    justified = "config-linux.md, namespaces: time, since 1.1; both are older than it" if kind == "time" else ""
+    case(80, 82, needs=NEEDS.get(kind, ()), justified=justified)(judge)
 
 
 def _inherited(kind: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conformance.case import case, check, equal
-from conformance.cases.mounts import mount_at
 from conformance.host import RESCTRL
+from conformance.mountinfo import mount_at
 
 if TYPE_CHECKING:
     from conformance.box import Box

@@ -96,6 +96,8 @@ class Entry:
 
     def write(self, text: bytes) -> None:
         """Write state.json so that readers see the old or the new one, never a part (rename(2))."""
+        from pyrunc.kernel.replacing import replace
+
         flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC
         try:
             fd = posix.open("state.json.new", flags, 0o600, dir_fd=self.directory)
@@ -105,7 +107,7 @@ class Entry:
                     left = left[posix.write(fd, left) :]
             finally:
                 posix.close(fd)
-            posix.rename("state.json.new", "state.json", src_dir_fd=self.directory, dst_dir_fd=self.directory)
+            replace("state.json.new", "state.json", self.directory)
         except OSError as err:
             raise StateError(f"cannot write the state of {self.id}: {reason(err)}") from err
 

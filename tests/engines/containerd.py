@@ -109,6 +109,12 @@ class Containerd(Engine):
         found = re.search(r"non-zero exit code (\d+)", said)
         return int(found[1]) if found else 0
 
+    def version(self) -> tuple[int, int]:
+        """containerd's own, the first two numbers."""
+        words = self.box.run("containerd", "--version").ok().stdout.split()
+        major, minor = words[2].lstrip("v").split(".")[:2]
+        return int(major), int(minor)
+
     def clean(self) -> None:
         for id in self.ctr("task", "ls", "--quiet").stdout.split():
             self.ctr("task", "rm", "--force", id)

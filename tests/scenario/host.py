@@ -83,7 +83,7 @@ def _folders(top: str) -> list[str]:
     Asked after every test: the files of the many without a directory in them, of which kernfs knows, are not listed.
     """
     try:
-        entries = list(os.scandir(top)) if os.stat(top).st_nlink > 2 else []  # noqa: PLR2004 - it and its own "."
+        entries = list(os.scandir(top)) if os.stat(top).st_nlink > 2 else []
     except OSError:
         return []
     below = [each for entry in entries if entry.is_dir(follow_symlinks=False) for each in _folders(entry.path)]

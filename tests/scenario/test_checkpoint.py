@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import host_has
+from tests.lanes import SLOWNESS
 from tests.scenario import host
 from tests.scenario.bundle import TIMEOUT
 
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.requires("criu")
 
-# Whole at every moment, also at the one when it is saved.
-COUNTER = "i=0; while :; do i=$((i+1)); echo $i > /tmp/new; mv /tmp/new /tmp/count; sleep 0.02; done"
+# Whole at every moment, also at the one when it is saved. It must leave a slow machine's processor to the test.
+PAUSE = 0.02 * min(SLOWNESS, 5)
+COUNTER = f"i=0; while :; do i=$((i+1)); echo $i > /tmp/new; mv /tmp/new /tmp/count; sleep {PAUSE:g}; done"
 # What is started with "&" would read /dev/null by itself.
 # A system call that criu interrupts may fail afterwards (EINTR), and not every program begins it again.
 ECHO = f"exec 3<&0; (while :; do read line <&3 && echo got $line; done) & {COUNTER}"
@@ -572,9 +574,9 @@ def test_kill_9_of_a_restore_leaves_what_delete_finds(counter: Bundle) -> None:
     checkpointed(started(counter))
     counter.save()
     words = counter.command("restore", "--bundle", str(counter.dir), *images(counter), "--detach")
-    for moment in range(12):
+    for moment in range(6):
         with subprocess.Popen(words, env=counter.environment(), **STREAMS) as running:
-            time.sleep(0.03 + 0.03 * moment)
+            time.sleep((0.03 + 0.06 * moment) * min(SLOWNESS, 5))
             kill_tree(running.pid)
             running.wait(TIMEOUT)
         counter.attempt("delete", "--force").ok()

@@ -1,4 +1,4 @@
-"""What conformance/ has to say where cgroup v2 is; on the machine itself `make test` runs all of its cases."""
+"""What conformance/ has to say where cgroup v2 and AppArmor are; on the machine itself `make test` runs all of its cases."""
 
 from __future__ import annotations
 
@@ -10,14 +10,28 @@ import pytest
 
 from tests.lanes import SLOWNESS
 
-CASES = ("cgroups/*unified*", "cgroups/what_v2*", "cgroups/memory_limit", "cgroups/cpu_shares", "cgroups/busy*")
+ABOUT_V2 = (
+    *("cgroups/*unified*", "cgroups/what_v2*", "cgroups/memory_limit", "cgroups/cpu_shares", "cgroups/busy*"),
+    *("cgroups/ownership_is*", "cgroups/ownership_stays_without*", "cgroups/listed_files*"),
+    *("resources/throttles", "resources/huge*", "resources/limit_below*"),
+)
+ABOUT_APPARMOR = ("policies/apparmor_profile_holds", "policies/unknown_apparmor*")
 
 
-@pytest.mark.requires("root", "cgroup2-memory", "gcc")
-def test_cases_about_cgroup_v2(runtime: str) -> None:
-    patterns = [word for case in CASES for word in ("--only", case)]
+def judge(runtime: str, *cases: str) -> None:
+    patterns = [word for case in cases for word in ("--only", case)]
     command = [sys.executable, "-m", "conformance", "--runtime", runtime, *patterns]
     environment = {**os.environ, "CONFORMANCE_SLOWNESS": str(SLOWNESS)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 missing" in done.stdout
+
+
+@pytest.mark.requires("root", "cgroup2-memory", "gcc")
+def test_cases_about_cgroup_v2(runtime: str) -> None:
+    judge(runtime, *ABOUT_V2)
+
+
+@pytest.mark.requires("root", "apparmor", "gcc")
+def test_cases_about_apparmor(runtime: str) -> None:
+    judge(runtime, *ABOUT_APPARMOR)

@@ -47,13 +47,15 @@ class Verdict:
     seconds: float
     expected: str = ""
     """Why a failure is known (expected.toml)."""
+    sometimes: bool = False
+    """It is known to come now and then only."""
 
     @property
     def surprising(self) -> bool:
         """Neither passed nor known to fail; or known to fail, and passed."""
         if self.outcome in ("fail", "error"):
             return not self.expected or self.outcome == "error"
-        return self.outcome == "pass" and bool(self.expected)
+        return self.outcome == "pass" and bool(self.expected) and not self.sometimes
 
 
 def judge_all(
@@ -70,7 +72,8 @@ def judge_all(
     verdicts: list[Verdict] = []
 
     def conclude(case: Case, outcome: Outcome, reason: str, seconds: float = 0.0) -> None:
-        verdicts.append(Verdict(case, runtime, outcome, reason, seconds, known.reason(runtime, case.id)))
+        why, sometimes = known.reason(runtime, case.id), known.sometimes(runtime, case.id)
+        verdicts.append(Verdict(case, runtime, outcome, reason, seconds, why, sometimes))
         tell(verdicts[-1])
 
     try:

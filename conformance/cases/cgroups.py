@@ -292,7 +292,11 @@ def ownership_is_of_listed_files(box: Box) -> None:
     equal(given_away(folder), {".", *DELEGATE.read_text().split()} & {".", *os.listdir(folder)}, "what is given away")
 
 
-@case(97, needs=("unified", "user-namespaces"))
+@case(
+    97,
+    needs=("unified", "user-namespaces"),
+    justified="config-linux.md, cgroup ownership: a runtime MUST NOT fail for such files, and MUST know the three",
+)
 def listed_files_may_be_missing(box: Box) -> None:
     """Files that the kernel lists for it but that the cgroup lacks are no failure; without a list three are known."""
     (box.bundle / "delegate").mkdir()

@@ -99,7 +99,7 @@ def throttle_of_no_device_is_an_error(box: Box) -> None:
     equal(box.left_behind(), [], "what is left")
 
 
-@case(105, level="SHOULD", needs="cgroup-hugetlb")
+@case(105, level="SHOULD", needs="cgroup-hugetlb", justified="runc 1.1.15 passes, where all controllers are on v2")
 def huge_pages_are_counted_when_reserved(box: Box) -> None:
     """A limit of huge pages is for reservations where the kernel counts those, and for use in any case."""
     sizes = [name.removeprefix("hugepages-") for name in _names("/sys/kernel/mm/hugepages")]

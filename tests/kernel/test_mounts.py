@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MS_RDONLY = 1  # mount(2); only tests still use the old call with it
 
-pytestmark = [pytest.mark.vm, pytest.mark.requires("root")]
+pytestmark = pytest.mark.requires("root")
 
 
 def options_at(path: Path) -> str:
@@ -51,6 +51,7 @@ def tmpfs_on(path: Path, *options: str, attributes: int = 0) -> None:
     os.close(target)
 
 
+@pytest.mark.vm
 def test_a_new_filesystem_is_nowhere_until_it_is_moved(tmp_path: Path) -> None:
     def body() -> None:
         fd = mounts.new_filesystem(
@@ -99,6 +100,7 @@ def test_a_value_of_the_greatest_length_is_passed() -> None:
         mounts.new_filesystem("overlay", "", ("lowerdir=/" + "x" * 254,), 0)
 
 
+@pytest.mark.vm
 def test_a_recursive_copy_has_the_mounts_below(tmp_path: Path) -> None:
     def body() -> tuple[list[str], list[str]]:
         tmpfs_on(tmp_path)
@@ -151,6 +153,7 @@ def test_attributes_reach_the_mounts_below_only_when_recursive(tmp_path: Path, r
     assert apart(body) is recursive
 
 
+@pytest.mark.vm
 def test_an_id_mapped_mount_shows_other_owners(tmp_path: Path) -> None:
     def body() -> int:
         pid, _ = namespaces.clone3(CLONE_NEWUSER)
@@ -235,6 +238,7 @@ def test_mount_and_umount_by_path(tmp_path: Path) -> None:
     apart(body)
 
 
+@pytest.mark.vm
 def test_pivot_root_leaves_the_old_root_behind(tmp_path: Path) -> None:
     def body() -> tuple[list[str], int]:
         mounts.mount(str(tmp_path), str(tmp_path), flags=MS_BIND | MS_REC)

@@ -23,7 +23,7 @@ from pyrunc.kernel.flags import (
 )
 from tests.kernel.apart import apart
 
-pytestmark = [pytest.mark.vm, pytest.mark.requires("root")]
+pytestmark = pytest.mark.requires("root")
 
 
 def test_clone3_makes_a_child_with_a_pidfd() -> None:
@@ -93,6 +93,7 @@ def test_the_child_can_work_as_any_python() -> None:
     assert pid > 2
 
 
+@pytest.mark.vm
 def test_the_child_starts_in_a_cgroup() -> None:
     def body() -> tuple[str, str]:
         root = mounts.new_filesystem("cgroup2", "", (), 0)

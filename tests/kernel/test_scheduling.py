@@ -11,7 +11,7 @@ from pyrunc.kernel import scheduling
 from pyrunc.kernel.flags import IO_CLASSES, MEMORY_POLICIES, SCHEDULER_FLAGS, SCHEDULERS
 from tests.kernel.apart import apart
 
-pytestmark = [pytest.mark.vm, pytest.mark.requires("root")]
+pytestmark = pytest.mark.requires("root")
 
 
 def said_by(*command: str) -> str:
@@ -26,6 +26,7 @@ def test_batch_with_a_nice_value() -> None:
     assert apart(body, 0) == (os.SCHED_BATCH, -7)
 
 
+@pytest.mark.vm  # v1 gives a cgroup no real time of its own accord
 def test_realtime_with_a_priority_and_a_flag() -> None:
     def body() -> tuple[int, int]:
         reset = SCHEDULER_FLAGS["SCHED_FLAG_RESET_ON_FORK"]

@@ -98,16 +98,13 @@ def test_block_weight_is_in_the_file_that_the_kernel_has(bundle: Bundle) -> None
 @pytest.mark.parametrize(
     ("members", "path"),
     [
-        ({"memory": {"swappiness": 10}}, "memory.swappiness"),
         ({"memory": {"disableOOMKiller": True}}, "memory.disableOOMKiller"),
-        ({"cpu": {"realtimeRuntime": 5000}}, "cpu.realtimeRuntime"),
-        ({"blockIO": {"leafWeight": 10}}, "blockIO.leafWeight"),
-        ({"network": {"classID": 1}}, "network.classID"),
         ({"unified": {"nosuch.max": "1"}}, 'unified["nosuch.max"]'),
     ],
 )
 @pytest.mark.differs_from_runc("silently passes over most of what v2 cannot say", strict=False)
 def test_what_v2_cannot_say_is_an_error(bundle: Bundle, members: dict[str, Any], path: str) -> None:
+    """All of it: tests/unit/cgroups/test_cgroups_v2.py."""
     result = bundle.resources(**members).run("true")
     assert result.returncode == 1
     assert f".linux.resources.{path}" in result.stderr

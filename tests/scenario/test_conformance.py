@@ -1,4 +1,4 @@
-"""What conformance/ has to say where cgroup v2 and AppArmor are; on the machine itself `make test` runs all of its cases."""
+"""What conformance/ has to say where cgroup v2 and AppArmor are; elsewhere `make test` runs all of its cases."""
 
 from __future__ import annotations
 

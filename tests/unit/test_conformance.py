@@ -99,6 +99,16 @@ def test_an_entry_counts_for_its_versions_only(tmp_path: Path) -> None:
     assert known.reason(RUNTIMES[1], "group/one") == ""
 
 
+def test_what_fails_sometimes_may_pass(tmp_path: Path) -> None:
+    file = tmp_path / "expected.toml"
+    file.write_text('[[failure]]\nruntime = "a"\ncase = "group/one"\nreason = "a race"\nsometimes = true\n')
+    known = Expected(file)
+    assert known.sometimes(RUNTIMES[0], "group/one")
+    assert not known.sometimes(RUNTIMES[0], "group/two")
+    for outcome in ("pass", "fail"):
+        assert not Verdict(ONE, RUNTIMES[0], outcome, "", 0.0, "a race", sometimes=True).surprising
+
+
 def test_an_entry_without_a_reason_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "expected.toml"
     file.write_text('[[failure]]\nruntime = "a"\ncase = "group/one"\n')

@@ -35,6 +35,27 @@ def test_who_reads_the_old_file_reads_all_of_it(tmp_path: Path) -> None:
     assert (tmp_path / "pid").read_text() == "7"
 
 
+def test_it_has_no_other_name_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A create that is killed in between leaves nothing."""
+    linked = []
+    real = os.link
+
+    def link(source: str, target: str, **more: int) -> None:
+        linked.append(os.listdir(tmp_path))
+        real(source, target, **more)
+
+    monkeypatch.setattr("posix.link", link)
+    write_pid_file(f"{tmp_path}/pid", 7)
+    assert linked == [[]]
+
+
+def test_where_a_file_must_have_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyrunc.host.pid_file._write_nameless", lambda *_: False)
+    write_pid_file(f"{tmp_path}/pid", 7)
+    assert (tmp_path / "pid").read_text() == "7"
+    assert os.listdir(tmp_path) == ["pid"]
+
+
 def test_what_a_killed_create_left_is_in_nobodys_way(tmp_path: Path) -> None:
     (tmp_path / ".pid").write_text("999999999")
     write_pid_file(f"{tmp_path}/pid", 7)

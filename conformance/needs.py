@@ -140,6 +140,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "apparmor-parser": _program("apparmor_parser"),
     "selinux": SELINUX.exists,
     "resctrl": RESCTRL.exists,
+    "resctrl-monitoring": RESCTRL.with_name("mon_groups").exists,
     "without-apparmor": lambda: not _apparmor(),
     "without-selinux": lambda: not SELINUX.exists(),
     "without-resctrl": lambda: not RESCTRL.exists(),

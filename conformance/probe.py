@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,8 +14,13 @@ GROUP = "root:x:0:\nuser:x:1000:\n"
 
 
 def build(folder: Path) -> Path:
-    """Compile the probe into a folder and return it. Raises ValueError where that cannot be done."""
+    """Compile the probe into a folder and return it. Raises ValueError where that cannot be done.
+
+    CONFORMANCE_PROBE names one that has been compiled elsewhere, for machines where that would take long.
+    """
     probe = folder / "probe"
+    if compiled := os.environ.get("CONFORMANCE_PROBE"):
+        return Path(shutil.copy(compiled, probe))
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise ValueError("the probe inside the container is a C program: install a compiler (gcc, libc6-dev)")

@@ -3,7 +3,7 @@
  *
  * A process pays for each page that it writes to, 2 microseconds, and again for most of them after a fork; and python
  * writes to all that it looks at, for it counts references. So what commands touch is put together, at the beginning,
- * which halves the number of those pages. Where a thing goes must be known before it is there. Therefore the image is
+ * which makes a third fewer such pages. Where a thing goes must be known before it is there. Therefore the image is
  * made twice: in the first round, in a child, all things are there in the order in which they were asked for, and
  * those that commands touch are marked (contents.py, by the names of functions in hot.txt). In the second round the
  * same happens again, allocation by allocation, since seed and addresses are the same; the n-th piece of memory goes

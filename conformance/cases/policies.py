@@ -157,10 +157,26 @@ def resctrl_is_left_alone(box: Box) -> None:
 @case(111, 112, 113, needs="resctrl", justified=RDT)
 def own_class_comes_and_goes(box: Box) -> None:
     """Without closID there is a class of the container's id, with its schemata and process, until delete."""
-    pid = box.linux(intelRdt={"schemata": schemata()}).running().state()["pid"]
-    check(str(pid) in tasks(RESCTRL / box.id), "the program is not in the class of its container")
-    box.delete("--force").succeeded()
-    check(not (RESCTRL / box.id).exists(), "the class is there after delete")
+    lines = [line for line in schemata() if line.startswith(("L3:", "MB:"))]
+    older = {"l3CacheSchema" if line.startswith("L3") else "memBwSchema": line for line in lines}
+    for wanted in ({"schemata": schemata()}, older):
+        pid = box.linux(intelRdt=wanted).running().state()["pid"]
+        check(str(pid) in tasks(RESCTRL / box.id), "the program is not in the class of its container")
+        written = (RESCTRL / box.id / "schemata").read_text().split()
+        missing = [line for line in lines if "".join(line.split()) not in written]
+        equal(missing, [], f"lines that its schemata lack after {wanted}")
+        box.delete("--force").succeeded()
+        check(not (RESCTRL / box.id).exists(), "the class is there after delete")
+
+
+@case(113, needs="resctrl", justified=RDT)
+def schemata_come_last(box: Box) -> None:
+    """Lines of schemata are written after l3CacheSchema and memBwSchema: what they say again holds."""
+    line = next(line for line in schemata() if line.startswith(("L3:", "MB:")))
+    member, other = ("l3CacheSchema", "L3:0=1") if line.startswith("L3") else ("memBwSchema", "MB:0=50")
+    box.linux(intelRdt={member: other, "schemata": [line]}).running()
+    written = (RESCTRL / box.id / "schemata").read_text().split()
+    check("".join(line.split()) in written, f"its schemata are {written}")
 
 
 @case(111, 112, needs="resctrl", justified=RDT)
@@ -196,7 +212,7 @@ def schema_of_two_lines_is_an_error(box: Box) -> None:
         equal(box.left_behind(), [], f"what is left after {wrong}")
 
 
-@case(114, needs="resctrl", justified=RDT)
+@case(114, needs="resctrl-monitoring", justified=RDT)
 def monitoring_group_comes_and_goes(box: Box) -> None:
     """With enableMonitoring the container has a monitoring group of its id, until delete."""
     box.linux(intelRdt={"closID": "/", "enableMonitoring": True})

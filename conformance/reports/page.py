@@ -104,7 +104,8 @@ def _section(name: str, rows: str, runtimes: list[Runtime]) -> str:
 
 def _row(number: str, level: str, text: str, verdicts: list[Verdict], runtimes: list[Runtime]) -> str:
     cases = list(dict.fromkeys(verdict.case for verdict in verdicts))
-    words = f"{number} {text} {' '.join(f'{case.id} {case.sentence}' for case in cases)}".lower()
+    said = [f"{verdict.case.id} {verdict.case.sentence} {verdict.reason} {verdict.expected}" for verdict in verdicts]
+    words = " ".join(" ".join([number, text, *dict.fromkeys(said)]).split()).lower()
     kinds = " ".join(dict.fromkeys(_class(_kind(verdict)) for verdict in verdicts))
     cells = "".join(_cell([each for each in verdicts if each.runtime == runtime]) for runtime in runtimes)
     return (

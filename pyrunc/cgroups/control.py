@@ -46,19 +46,24 @@ def guard(path: str, layout: CgroupLayout) -> Hierarchy:
     own = f"{hierarchy.mount}{hierarchy.own.rstrip('/')}/"
     if own.startswith(f"{path}/"):
         raise CgroupError(f"refusing to touch the cgroup {path}: this very process is in it")
+    # One that is removed while we look, as systemd does with a scope, is called otherwise; a second look finds nothing.
+    if not any(_is_where_it_says(path, hierarchy) for _ in range(2)):
+        raise CgroupError(f"refusing to touch the cgroup {path}: it leads out of {hierarchy.mount}")
+    return hierarchy
+
+
+def _is_where_it_says(path: str, hierarchy: Hierarchy) -> bool:
     try:
         fd = posix.open(path, posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC)
     except OSError as err:
         if err.errno in _GONE:
-            return hierarchy
+            return True
         raise CgroupError(f"refusing to touch the cgroup {path}: {reason(err)}") from err
     try:
         same_device = posix.fstat(fd).st_dev == posix.stat(hierarchy.mount).st_dev
-        if posix.readlink(f"/proc/self/fd/{fd}") != path or not same_device:
-            raise CgroupError(f"refusing to touch the cgroup {path}: it leads out of {hierarchy.mount}")
+        return same_device and posix.readlink(f"/proc/self/fd/{fd}") == path
     finally:
         posix.close(fd)
-    return hierarchy
 
 
 def _hierarchy_of(path: str, layout: CgroupLayout) -> Hierarchy:

@@ -8,8 +8,10 @@
 - options.py: what a container was asked for besides its config.json
 - task.py: a container and its processes as containerd sees them
 - work.py, jobs.py: what enters a container, or may take long, is done in a fork: none waits for another
+- turns.py: but only so many at a time
 - stdio.py: bytes between a program's streams and what containerd gave for them
 - events.py: what containerd is told without having asked
 - metrics.py: counters in containerd's words
-- rootfs.py: the mounts below a container's root
+- rootfs.py, mapped.py: the mounts below a container's root; with mapped owners
+- place.py: the shim in a cgroup of its own
 """

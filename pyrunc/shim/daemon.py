@@ -45,6 +45,7 @@ _GROUPS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
 _FEATURES = "types.containerd.io/opencontainers/runtime-spec/1/features/Features"
 # What the service manager gave to containerd is not meant for its containers.
 _NOT_OURS = (b"LISTEN_FDS", b"LISTEN_PID", b"LISTEN_FDNAMES", b"NOTIFY_SOCKET")
+_NEWEST = 3
 _KILLED = 137
 _BACKLOG = 128
 _FLUSH_TIMEOUT = 2.0  # seconds
@@ -76,10 +77,15 @@ def start(caller: Caller) -> str:
 
 
 def _answer(address: str) -> str:
-    """Return the address alone, or what newer versions of containerd take, which say so."""
-    if b"MAX_SHIM_VERSION" not in posix.environ:
+    """Return the address alone, or what newer versions of containerd take, which say so.
+
+    The version is that of the task service: 1.7 knows 2, 2.1 both, and both say 2.
+    """
+    most = posix.environ.get(b"MAX_SHIM_VERSION", b"")
+    if not most:
         return address
-    return dump({"version": 2, "address": address, "protocol": "ttrpc"})
+    version = 3 if most.isdigit() and int(most) >= _NEWEST else 2
+    return dump({"version": version, "address": address, "protocol": "ttrpc"})
 
 
 def _name(caller: Caller) -> str:

@@ -50,13 +50,21 @@ def _of_document(options: RuntimeOptions) -> Options:
     document = tomllib.loads(text)
     found = Options()
     for field in Options._fields:
-        # SystemdCgroup, or systemd_cgroup
-        value = document.get("".join(word.capitalize() for word in field.split("_")), document.get(field))
-        if value is not None:
+        for name in (_camel(field), field):  # SystemdCgroup, or systemd_cgroup
+            value = document.pop(name, None)
+            if value is None:
+                continue
             if type(value) is not type(getattr(found, field)):
-                raise ValueError(f"option {field}: {value!r} is of the wrong type")
+                raise ValueError(f"option {name}: {value!r} is of the wrong type")
             found = found.but(**{field: value})
+    unknown = document.keys() - {_camel(field) for field in RuntimeOptions._fields}
+    if unknown:
+        raise ValueError(f"unknown options: {', '.join(sorted(unknown))}")
     return found
+
+
+def _camel(field: str) -> str:
+    return "".join(word.capitalize() for word in field.split("_"))
 
 
 def images_of(path: str, asked: CheckpointOptions, options: Options) -> Images:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import pytest
 
 from tests.conftest import demand
 from tests.engines.engine import IMPOSSIBLE, PASSED, title
-from tests.engines.station import ENGINES, OURS, REFERENCE, Station
+from tests.engines.station import ENGINES, NEWER, OURS, REFERENCE, Station
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 OPERATIONS = [
     pytest.param(engine, operation, id=f"{engine.name}: {title(operation)}".replace(" ", "-"))
-    for engine in ENGINES
+    for engine in (*ENGINES, *(NEWER if "PYRUNC_ENGINES" in os.environ else ()))
     for operation in engine.operations()
 ]
 

@@ -15,7 +15,7 @@ NEVER_RUN_HERE = {
     113: "resctrl is a feature of processors, and no emulator has it",
     114: "resctrl is a feature of processors, and no emulator has it",
 }
-RARE = {"resctrl", "selinux"}
+RARE = {"resctrl", "resctrl-monitoring", "selinux"}
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ class RefusedError(Exception):
 class Shim:
     """A shim that serves one bundle; `first` is a process in the namespaces that it is in."""
 
-    def __init__(self, bundle: Bundle, first: int, **environment: str) -> None:
+    def __init__(self, bundle: Bundle, first: int, *flags: str) -> None:
         self.bundle = bundle
         self.events: list[tuple[str, bytes]] = []
         self.errors: list[Exception] = []
@@ -63,9 +63,8 @@ class Shim:
         listening.listen(8)
         self._server = ttrpc.Server(self.loop, listening, {EVENTS: {"Forward": self._hear}}, lambda _: True)
         bundle.save()
-        self.environment = bundle.environment(TTRPC_ADDRESS=f"{bundle.dir}/events.sock", **environment)
-        self.answer = self.command("start").stdout.strip()
-        self.path = self.answer.removeprefix("unix://")
+        self.environment = bundle.environment(TTRPC_ADDRESS=f"{bundle.dir}/events.sock")
+        self.path = self.command("start", *flags).stdout.strip().removeprefix("unix://")
         self._client = self.connection()
 
     def command(self, action: str, *more: str) -> subprocess.CompletedProcess[str]:
@@ -222,10 +221,10 @@ def box() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def serving(bundle: Bundle, boxed: bool = True, **environment: str) -> Iterator[Shim]:
-    """A shim for a bundle."""
+def serving(bundle: Bundle, *flags: str, boxed: bool = True) -> Iterator[Shim]:
+    """A shim for a bundle, started with these flags."""
     with box() if boxed else contextlib.nullcontext(os.getpid()) as first:
-        shim = Shim(bundle, first, **environment)
+        shim = Shim(bundle, first, *flags)
         try:
             yield shim
         finally:

@@ -10,11 +10,12 @@ import pytest
 
 from tests.lanes import SLOWNESS
 
-ABOUT_V2 = (
-    *("cgroups/*unified*", "cgroups/what_v2*", "cgroups/memory_limit", "cgroups/cpu_shares", "cgroups/busy*"),
-    *("cgroups/ownership_is*", "cgroups/ownership_stays_without*", "cgroups/listed_files*"),
-    *("resources/throttles", "resources/huge*", "resources/limit_below*"),
-)
+ABOUT_V2 = {
+    "unified": ("cgroups/*unified*", "cgroups/what_v2*", "cgroups/busy*"),
+    "limits": ("cgroups/memory_limit", "cgroups/cpu_shares", "resources/throttles", "resources/huge*"),
+    "usage": ("resources/limit_below*",),
+    "owners": ("cgroups/ownership_is*", "cgroups/ownership_stays_without*", "cgroups/listed_files*"),
+}
 ABOUT_APPARMOR = ("policies/apparmor_profile_holds", "policies/unknown_apparmor*")
 
 
@@ -28,8 +29,9 @@ def judge(runtime: str, *cases: str) -> None:
 
 
 @pytest.mark.requires("root", "cgroup2-memory", "gcc")
-def test_cases_about_cgroup_v2(runtime: str) -> None:
-    judge(runtime, *ABOUT_V2)
+@pytest.mark.parametrize("about", ABOUT_V2)
+def test_cases_about_cgroup_v2(runtime: str, about: str) -> None:
+    judge(runtime, *ABOUT_V2[about])
 
 
 @pytest.mark.requires("root", "apparmor", "gcc")

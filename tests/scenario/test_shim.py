@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,9 +45,25 @@ def shim(bundle: Bundle) -> Iterator[Shim]:
 
 
 def test_a_life_in_events(shim: Shim) -> None:
-    assert shim.run("sh", "-c", "echo hello") == "hello\n"
+    assert shim.run("sh", "-c", "echo hello", binary_name="/no/such/runtime") == "hello\n"
     shim.until(lambda: len(shim.events) == 4)
     assert shim.topics() == ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]
+
+
+def test_a_trace_has_each_call_with_its_code_and_its_time(bundle: Bundle) -> None:
+    """In the FIFO that containerd reads, if it has asked for it."""
+    os.mkfifo(bundle.dir / "log")
+    reader = os.open(bundle.dir / "log", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with serving(bundle, "-debug") as shim:
+            shim.run("true")
+            with pytest.raises(RefusedError):
+                shim.tell("Pause", task.PauseRequest("nosuch"))
+            said = os.read(reader, 1 << 16).decode()
+    finally:
+        os.close(reader)
+    calls = re.findall(r'level=debug msg="(\w+): (\d+) \([0-9.]+ ms\)"', said)
+    assert dict(calls) == {"Create": "0", "Start": "0", "Wait": "0", "Delete": "0", "Pause": str(ttrpc.NOT_FOUND)}
 
 
 # options

@@ -82,7 +82,8 @@ def test_expected_failures_are_of_cases_that_exist(cases: dict[str, Case]) -> No
 def test_what_nobody_else_passes_is_justified(cases: dict[str, Case]) -> None:
     failing: dict[str, set[str]] = {}
     for entry in Expected().entries:
-        failing.setdefault(entry["case"], set()).add(entry["runtime"])
+        if not entry.get("sometimes"):
+            failing.setdefault(entry["case"], set()).add(entry["runtime"])
     assert [name for name, runtimes in failing.items() if len(runtimes) > 1 and not cases[name].justified] == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_it_has_no_other_name_before(tmp_path: Path, monkeypatch: pytest.MonkeyP
     linked = []
     real = os.link
 
-    def link(source: str, target: str, **more: int) -> None:
+    def link(source: str, target: str, **more: Any) -> None:
         linked.append(os.listdir(tmp_path))
         real(source, target, **more)
 

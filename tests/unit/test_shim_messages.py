@@ -30,13 +30,23 @@ MESSAGES = [
     if isinstance(value, type) and issubclass(value, Message) and value.__module__ == module.__name__
 ]
 
-kinds: dict[Any, st.SearchStrategy[Any]] = {
-    "uint": st.integers(0, 2**32 - 1),
-    "int": st.integers(-(2**31), 2**31 - 1),
+# Of a number's width the library knows more than we do.
+NUMBERS = {
+    "UINT32": (0, 2**32 - 1),
+    "UINT64": (0, 2**64 - 1),
+    "INT32": (-(2**31), 2**31 - 1),
+    "INT64": (-(2**63), 2**63 - 1),
+}
+KINDS: dict[Any, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "str": st.text(max_size=20),
     "bytes": st.binary(max_size=20),
 }
+
+
+def test_no_module_of_messages_is_left_out() -> None:
+    assert {path.stem for path in protos.PROTOS.glob("*.proto")} == set(MODULES)
+    assert {name_of(cls) for cls in MESSAGES} == set(theirs())
 
 
 @functools.cache
@@ -61,11 +71,22 @@ def name_of(cls: type[Message]) -> str:
     return f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}"
 
 
+def number_of(field: Any) -> st.SearchStrategy[int]:
+    """Numbers as wide as a field takes them."""
+    (width,) = (width for width in NUMBERS if getattr(field, f"TYPE_{width}") == field.type)
+    return st.integers(*NUMBERS[width])
+
+
 def any_of(cls: type[Message]) -> st.SearchStrategy[Any]:
     """Messages of a class with anything in them."""
     members: dict[str, st.SearchStrategy[Any]] = {}
-    for _, name, kind, shape in cls._wire:
-        one = kinds[kind] if isinstance(kind, str) else any_of(kind)
+    fields = theirs()[name_of(cls)].DESCRIPTOR.fields_by_number
+    assert {field.number: field.name for field in fields.values()} == {row[0]: row[1] for row in cls._wire}
+    for number, name, kind, shape in cls._wire:
+        if kind in ("uint", "int"):
+            one = number_of(fields[number])
+        else:
+            one = KINDS[kind] if isinstance(kind, str) else any_of(kind)
         if shape == "list":
             members[name] = st.lists(one, max_size=3).map(tuple)
         elif shape == "map":

@@ -15,6 +15,7 @@ from pyrunc.shim.options import options_of
 from pyrunc.shim.protos.options import CreateOptions, Options, RuntimeOptions
 from pyrunc.shim.protos.types import Any
 from pyrunc.shim.stdio import Places, Relay, Stdio
+from pyrunc.shim.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,7 @@ def test_options_of_older_clients_mean_the_same() -> None:
 
 
 def test_options_of_the_cri_plugin_are_a_document(tmp_path: Path) -> None:
-    document = 'SystemdCgroup = true\nRoot = "/run/r"\nBinaryName = "/bin/x"\n'
+    document = 'TypeUrl = "x"\nSystemdCgroup = true\nRoot = "/run/r"\nBinaryName = "/bin/x"\n'
     wanted = Options(systemd_cgroup=True, root="/run/r", binary_name="/bin/x")
     url = "runtimeoptions.v1.Options"
     assert options_of(Any(url, encode(RuntimeOptions(config_body=document.encode())))) == wanted
@@ -65,7 +66,7 @@ def test_without_options_there_are_none() -> None:
     assert options_of(None) == options_of(Any()) == Options()
 
 
-@pytest.mark.parametrize("body", [b"SystemdCgroup = 1", b"SystemdCgroup", b"\xff"])
+@pytest.mark.parametrize("body", [b"SystemdCgroup = 1", b"SystemdCgroup", b"\xff", b"SystemdCgroups = true"])
 def test_options_that_cannot_be_read_are_refused(body: bytes) -> None:
     with pytest.raises(ValueError):
         options_of(Any("runtimeoptions.v1.Options", encode(RuntimeOptions(config_body=body))))
@@ -193,6 +194,23 @@ def test_a_terminal_can_be_shown_to_a_program(loop: Loop, tmp_path: Path) -> Non
     streams.close()
     os.waitpid(-1, 0)
     assert (tmp_path / "shown").read_text() == "hello"
+
+
+# turns
+
+
+def test_only_so_many_have_a_turn_and_the_others_follow_in_order() -> None:
+    turns = Turns(2)
+    begun: list[int] = []
+    for number in range(4):
+        turns.take(lambda number=number: begun.append(number))  # type: ignore[misc]
+    assert begun == [0, 1]
+    turns.give()
+    assert begun == [0, 1, 2]
+    for _ in range(3):
+        turns.give()
+    turns.take(lambda: begun.append(4))
+    assert begun == [0, 1, 2, 3, 4]
 
 
 # the loop

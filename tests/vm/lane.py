@@ -47,6 +47,7 @@ class Part(NamedTuple):
             "PYRUNC_CI": "1",
             "PYRUNC_SLOWNESS": SLOWNESS,
             "PYRUNC_TEST_PROGRAMS": f"{PLACE}/programs",
+            "CONFORMANCE_PROBE": f"{PLACE}/programs/conformance",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # those of Debian's packages: seconds
         }

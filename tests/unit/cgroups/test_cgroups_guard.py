@@ -84,6 +84,22 @@ def test_symbolic_links_are_refused(layout: CgroupLayout, tmp_path: Path) -> Non
         guard(f"{tmp_path}/pids/middle/here", layout)
 
 
+def test_what_vanishes_while_one_looks_passes(
+    layout: CgroupLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a scope does that systemd takes away; there, /proc/self/fd says `(deleted)`."""
+    folder = tmp_path / "pids/box/inner"
+    readlink = os.readlink
+
+    def look(path: str) -> str:
+        if folder.exists():
+            folder.rmdir()
+        return readlink(path)
+
+    monkeypatch.setattr("posix.readlink", look)
+    assert guard(str(folder), layout).controllers == ("pids",)
+
+
 def test_a_file_is_refused(layout: CgroupLayout, tmp_path: Path) -> None:
     (tmp_path / "pids/file").touch()
     with pytest.raises(CgroupError, match="refusing"):

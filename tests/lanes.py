@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import pytest
 
 FEATURES = frozenset({"cgroup2", "systemd", "apparmor", "criu", "delegation"})
-# cgroup v1; the one version of python that launcher/image.c knows; a kernel of 6.15.
-LACKS = ("cgroup1", "libpython", "idmapped-overlay")
+# cgroup v1; a kernel of 6.15.
+LACKS = ("cgroup1", "idmapped-overlay")
 FOLDERS = ("tests/kernel", "tests/scenario", "tests/bundles")
 LANES = ("root", "user", "all")
 USERS_OWN = "delegation"  # a cgroup that systemd has given to the ordinary user who runs the tests

@@ -30,8 +30,8 @@ exec chroot . sh -c "cd $2 && exec sh tests/vm/prepare.sh"
 """
 
 
-def pack(guest: Guest, target: Path) -> dict[str, list[str]]:
-    """Write target/ARCHIVE; return the files with tests, by lane.
+def pack(guest: Guest, target: Path) -> dict[str, dict[str, int]]:
+    """Write target/ARCHIVE; return the files with tests and how many they have, by lane.
 
     Raises LaneError, with what went wrong when pyrunc was built or tests were collected.
     """
@@ -42,7 +42,7 @@ def pack(guest: Guest, target: Path) -> dict[str, list[str]]:
     step(*unshare, "sh", "-c", CHROOT, guest.base / "rootfs", checkout, PLACE)
     modes = ("--owner=0", "--group=0", "--mode=a+rX")
     step("tar", "--create", "--file", target / ARCHIVE, *modes, "--directory", checkout, ".")
-    files: dict[str, list[str]] = json.loads((checkout / "lanes.json").read_text())
+    files: dict[str, dict[str, int]] = json.loads((checkout / "lanes.json").read_text())
     shutil.rmtree(checkout)
     return files
 

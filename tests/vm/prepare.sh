@@ -1,5 +1,7 @@
 # Runs in the guest's root file system on this machine, at full speed: makes .venv of the checkout in the working
 # directory, as `make` would, and has every module of the tests compiled.
+#
+# Its image (launcher/image.c) too: nothing in one depends on the processor or the kernel that it is made with.
 set -eu
 export HOME=/tmp
 python3 -m venv --without-pip --system-site-packages .venv

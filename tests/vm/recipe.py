@@ -27,7 +27,7 @@ SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 PACKAGES = """
     systemd systemd-sysv dbus dbus-user-session libpam-systemd passwd login mount util-linux procps kmod
-    python3 python3-venv python3-pip python3-setuptools python3-wheel python3-pytest python3-hypothesis
+    python3 python3-dev python3-venv python3-pip python3-setuptools python3-wheel python3-pytest python3-hypothesis
     python3-jsonschema python3-pyroute2 python3-jeepney libseccomp2
     gcc libc6-dev busybox-static strace uidmap iproute2 iptables nftables ca-certificates jq
     apparmor runc crun criu libcriu2

@@ -295,7 +295,7 @@ def test_kill_all_of_a_scope(scoped: Bundle) -> None:
 @pytest.mark.differs_from_runc("now and then leaves a scope behind, or cannot delete what is half made", strict=False)
 def test_killed_at_any_moment_it_leaves_no_unit(scoped: Bundle) -> None:
     words = scoped.save().command("create")
-    for moment in list(moments(scoped, words))[4::4]:
+    for moment in list(moments(scoped, words))[5::7]:
         deleted_without_a_trace(scoped)
         kill_after(scoped, words, moment)
     deleted_without_a_trace(scoped)

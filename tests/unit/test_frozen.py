@@ -112,7 +112,9 @@ def home_python(site: Path, script: str) -> subprocess.CompletedProcess[str]:
         f"import sys; assert sys.prefix == {str(site / HOME)!r}, sys.prefix; sys.path[:] = {library!r};"
         f"sys.modules['encodings'].__path__.append({library[0] + '/encodings'!r}); {script}"
     )
-    command = [str(site / HOME / "bin" / name), "-I", "-S", "-B", "-X", "utf8", "-c", start]
+    program = site / "start.py"  # as the launcher does: -c brings in linecache since 3.13
+    program.write_text(start, "utf-8")
+    command = [str(site / HOME / "bin" / name), "-I", "-S", "-B", "-X", "utf8", str(program)]
     return subprocess.run(command, executable=base, check=False, capture_output=True, text=True, cwd="/")
 
 

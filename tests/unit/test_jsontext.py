@@ -71,7 +71,7 @@ def test_a_tuple_is_an_array() -> None:
         ("", 1, 1),
         ("  ", 1, 3),
         ("{", 1, 2),
-        ('{"a": 1,}', 1, 9),
+        ('{"a": 1,}', 1, 9 if sys.version_info < (3, 13) else 8),  # the brace, or the comma before it
         ("[1 2]", 1, 4),
         ('{"a": 1}\n{}', 2, 1),
         ('{\n  "a": tru\n}', 2, 8),

@@ -33,6 +33,7 @@ def known_python(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(sys, "builtin_module_names", image.BUILT_IN)
     monkeypatch.setattr(image, "VERSIONS", (sys.version_info[:2],))
     monkeypatch.setattr(image, "archive", lambda: Path(__file__))
+    monkeypatch.setattr(image, "with_what_is_there", lambda libraries, folder: (image.archive(), []))
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 

@@ -94,6 +94,7 @@ _NUMBERS = {
 
 
 NAMES = tuple(_GENERIC)
+MACHINE = posix.uname().machine
 
 
 def number_of(name: str) -> int:
@@ -101,9 +102,9 @@ def number_of(name: str) -> int:
 
     Raises OSError(ENOSYS) on an architecture we have no numbers for.
     """
-    numbers = _NUMBERS.get(posix.uname().machine)
+    numbers = _NUMBERS.get(MACHINE)
     if numbers is None:
-        raise OSError(errno.ENOSYS, f"the number of {name} on {posix.uname().machine} is not known")
+        raise OSError(errno.ENOSYS, f"the number of {name} on {MACHINE} is not known")
     return numbers[name]
 
 

@@ -50,6 +50,9 @@ def configure(root: Path) -> None:
     for unit in MASKED:
         (units / unit).unlink(missing_ok=True)
         (units / unit).symlink_to("/dev/null")
+    # Each is a program more at every reload, and none has anything to generate.
+    for generator in (root / "usr/lib/systemd/system-generators").iterdir():
+        generator.unlink()
     # They would be compiled at every boot: seconds.
     for profile in (root / "etc/apparmor.d").iterdir():
         if profile.is_file():

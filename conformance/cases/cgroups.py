@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from conformance import host
 from conformance.case import Failure, NotApplicable, case, check, equal
+from conformance.runtime import SLOWNESS
 
 if TYPE_CHECKING:
     from conformance.box import Box
@@ -201,7 +202,8 @@ def memory_limit_holds(box: Box) -> None:
 def cpu_quota_holds(box: Box) -> None:
     """A program does not get more of a processor than its quota."""
     share = box.resources(cpu={"quota": 20000, "period": 100000}).ask("burn", "1.5")["percent"]
-    check(share < 27, f"it got {share} percent of a processor instead of 20")
+    # An emulated machine notices late that the quota is used up.
+    check(share < 20 + 7 * min(SLOWNESS, 3), f"it got {share} percent of a processor instead of 20")
 
 
 @case(102, needs=("cgroup-cpuset", "two-processors"))

@@ -59,7 +59,10 @@ def test_a_trace_has_each_call_with_its_code_and_its_time(bundle: Bundle) -> Non
             shim.run("true")
             with pytest.raises(RefusedError):
                 shim.tell("Pause", task.PauseRequest("nosuch"))
-            said = os.read(reader, 1 << 16).decode()
+            said = ""
+            while "Pause:" not in said:  # it is written when the call has been answered
+                assert select.select([reader], [], [], 10)[0]
+                said += os.read(reader, 1 << 16).decode()
     finally:
         os.close(reader)
     calls = re.findall(r'level=debug msg="(\w+): (\d+) \([0-9.]+ ms\)"', said)

@@ -149,9 +149,11 @@ class Run(threading.Thread):
         self.statuses: dict[str, int] = {}
         self.failure = ""
         self.machine: Machine | None = None
+        self.stopped = False
 
     def stop(self) -> None:
-        """Turn the guest off, wherever it is: we were told to end."""
+        """Turn the guest off, wherever it is, or is about to be: we were told to end."""
+        self.stopped = True
         if self.machine is not None:
             self.machine.process.kill()
 
@@ -159,7 +161,8 @@ class Run(threading.Thread):
         """Do it; the outcome is in `statuses` by user, or in `failure`."""
         try:
             with Machine(self.built.guest, share=self.folder) as self.machine:
-                self._run(self.machine)
+                if not self.stopped:
+                    self._run(self.machine)
         except TimeoutError:
             self.failure = "a command took too long"
         except (LaneError, OSError) as error:

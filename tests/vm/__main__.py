@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from tests.vm.cache import guest
 from tests.vm.checkout import PLACE, pack, unpack
@@ -22,6 +23,7 @@ from tests.vm.machine import EXIT, STDOUT, Machine, Request
 from tests.vm.scratch import Scratch
 
 MOST_GUESTS = 4
+ENDS_US = (signal.SIGTERM, signal.SIGHUP)
 TIMED_OUT, FAILED, INTERRUPTED = 124, 125, 130
 
 
@@ -80,10 +82,17 @@ def follow(machine: Machine, request: Request, seconds: float) -> int:
     return FAILED
 
 
+def end(number: int, _: object) -> NoReturn:
+    """End as an error would, with everything turned off and removed. timeout(1) sends a second signal meanwhile."""
+    for each in ENDS_US:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main(words: list[str]) -> int:
     """Do what the command line says; return the exit status."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda got, _: sys.exit(128 + got))
+    for number in ENDS_US:
+        signal.signal(number, end)
     options = parse(words)
     try:
         if options.command == "run":

@@ -117,7 +117,7 @@ def test(options: list[str], count: int, everything: bool) -> int:
             for run in runs:
                 run.start()
             for run in runs:
-                run.join()
+                run.ended.wait()  # a join() that a signal interrupts takes the thread for ended (CPython 3.11)
         finally:
             for run in runs:
                 run.stop()
@@ -147,9 +147,10 @@ class Run(threading.Thread):
         self.folder = folder
         self.part = part
         self.statuses: dict[str, int] = {}
-        self.failure = ""
+        self.failure = "it did not come to its end"
         self.machine: Machine | None = None
         self.stopped = False
+        self.ended = threading.Event()
 
     def stop(self) -> None:
         """Turn the guest off, wherever it is, or is about to be: we were told to end."""
@@ -163,10 +164,13 @@ class Run(threading.Thread):
             with Machine(self.built.guest, share=self.folder) as self.machine:
                 if not self.stopped:
                     self._run(self.machine)
+                    self.failure = ""
         except TimeoutError:
             self.failure = "a command took too long"
         except (LaneError, OSError) as error:
             self.failure = str(error)
+        finally:
+            self.ended.set()
 
     def _run(self, machine: Machine) -> None:
         unpack(machine)

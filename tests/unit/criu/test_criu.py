@@ -206,6 +206,7 @@ def test_no_descriptor_leaks_to_criu(fake: Fake, tmp_path: Path) -> None:
     criu.request(DUMP, {}, nothing)
     criu.end()
     os.close(leaked)
+    there.discard(f"{tmp_path}/heard")  # its own
     assert {each.partition(":")[0] for each in there} == {"socket"}
 
 
